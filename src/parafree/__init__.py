@@ -16,7 +16,6 @@ _EXPORTS = {
     "Space": "parafree.core.space",
     "Study": "parafree.study.study",
     "run": "parafree.core.run",
-    "tune": "parafree.study.tune",
 }
 
 __all__ = ["Bool", "Choice", "Int", "Real", "Space", "Study", "run", "tune"]
@@ -25,8 +24,10 @@ __all__ = ["Bool", "Choice", "Int", "Real", "Space", "Study", "run", "tune"]
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         value = getattr(importlib.import_module(_EXPORTS[name]), name)
-        globals()[name] = value  # `parafree.tune` names the function, not the room of that name
+        globals()[name] = value
         return value
+    if name == "tune":
+        return importlib.import_module("parafree.tune")
     raise AttributeError(f"module 'parafree' has no attribute {name!r}")
 
 

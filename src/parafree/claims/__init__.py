@@ -1,0 +1,1 @@
+"""Re-measures the claim of each paper."""

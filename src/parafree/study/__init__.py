@@ -1,0 +1,1 @@
+"""Runs searches, records them, shows them."""
