@@ -9,8 +9,8 @@ that one piece of code serves both.
 from __future__ import annotations
 
 import math
-import operator
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -52,6 +52,9 @@ class Real:
     when: str | None = None
     help: str = ""
     unit: str = ""
+
+    def __repr__(self) -> str:
+        return _show(self)
 
     def __post_init__(self) -> None:
         _check_texts(self)
@@ -154,6 +157,9 @@ class Int:
     when: str | None = None
     help: str = ""
     unit: str = ""
+
+    def __repr__(self) -> str:
+        return _show(self)
 
     def __post_init__(self) -> None:
         _check_texts(self)
@@ -277,11 +283,18 @@ class Choice:
     when: str | None = None
     help: str = ""
 
+    def __repr__(self) -> str:
+        return _show(self)
+
     def __post_init__(self) -> None:
         _check_texts(self)
-        if isinstance(self.options, str) or not hasattr(self.options, "__iter__"):
+        # A set is refused too: its order would differ from one process to the next.
+        if isinstance(self.options, str | set | frozenset | Mapping | None) or not isinstance(
+            self.options, Iterable
+        ):
             _refuse("the options must be a list", self, "write Choice(['a', 'b'])")
-        options = tuple(plain(option, f"Choice({list(self.options)!r})") for option in self.options)
+        listed = list(self.options)
+        options = tuple(plain(option, f"Choice({listed!r})") for option in listed)
         if not options:
             _refuse("a choice needs at least one option", self)
         object.__setattr__(self, "options", options)
@@ -380,6 +393,9 @@ class Bool:
     static: bool = False
     when: str | None = None
     help: str = ""
+
+    def __repr__(self) -> str:
+        return _show(self)
 
     def __post_init__(self) -> None:
         _check_texts(self)
@@ -483,7 +499,7 @@ def _whole(value: Any, side: str, parameter: Any) -> int:
     number = _number(value)
     if number is None or number != int(number):
         _refuse(f"{side} must be a whole number, not {value!r}", parameter)
-    return operator.index(int(number))
+    return int(number)
 
 
 def _check_order(parameter: Real | Int) -> None:
@@ -504,6 +520,18 @@ def _check_texts(parameter: Any) -> None:
             _refuse(f"{name} must be text", parameter)
     if not isinstance(parameter.when, str | None):
         _refuse("`when` must be text", parameter, "write the condition between quotes")
+
+
+def _show(parameter: Any) -> str:
+    """Write a parameter as a user would: without what is at its default."""
+    parts = []
+    for field in fields(parameter):
+        value = getattr(parameter, field.name)
+        if field.default is MISSING:
+            parts.append(repr(list(value) if isinstance(value, tuple) else value))
+        elif value != field.default:
+            parts.append(f"{field.name}={value!r}")
+    return f"{type(parameter).__name__}({', '.join(parts)})"
 
 
 def _refuse(what: str, parameter: Any, fix: str = "") -> NoReturn:

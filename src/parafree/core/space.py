@@ -72,6 +72,12 @@ class Space:
         constraints: Sequence[str] = (),
         **named: Any,
     ) -> None:
+        if not isinstance(parameters, Mapping | None):
+            raise SpaceError(
+                f"parameters must be a dictionary, not {parameters!r}",
+                where="Space",
+                fix="write Space(lr=Real(0, 1)) or Space({'lr': Real(0, 1)})",
+            )
         both = sorted(set(parameters or ()) & set(named))
         if both:
             raise SpaceError(
@@ -250,10 +256,12 @@ class Space:
         xp = self._module_of(values, self._names)
         if not self._names:
             return xp.zeros((0,))
-        columns = []
-        for name, parameter in self._free.items():
-            value = _floats(values[name], xp) if isinstance(parameter, Real) else values[name]
-            columns.append(parameter.encode(value, xp))
+        reals = {n: _floats(values[n], xp) for n, p in self._free.items() if isinstance(p, Real)}
+        dtype = max((x.dtype for x in reals.values()), key=lambda d: d.itemsize, default=float)
+        columns = [
+            parameter.encode(reals.get(name, values[name]), xp).astype(dtype)
+            for name, parameter in self._free.items()
+        ]
         return xp.stack(columns, axis=-1)
 
     def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -598,7 +606,7 @@ class Space:
 
         Example:
             >>> Space.from_dict({"parameters": {"x": {"type": "real", "low": 0, "high": 1}}})
-            Space(x=Real(low=0.0, high=1.0, log=False, when=None, help='', unit=''))
+            Space(x=Real(0.0, 1.0))
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("parameters"), Mapping):
             raise SpaceError(
@@ -636,13 +644,17 @@ class Space:
     def to_toml(self) -> str:
         """Return the space as TOML text; :meth:`from_toml` reads it back.
 
-        TOML knows no ``None``; it is written ``{none = true}``.
+        TOML knows no ``None``; it is written ``{none = true}``. A fixed value is written as a
+        table, since TOML would otherwise put it before all others.
         """
         import tomli_w
 
         data = self.to_dict()
-        data["parameters"] = {n: _hide_none(p) for n, p in data["parameters"].items()}
-        return tomli_w.dumps({"constraints": data["constraints"], "parameters": data["parameters"]})
+        parameters = {
+            name: _hide_none(p if name in self._free else {"type": "fixed", "value": p})
+            for name, p in data["parameters"].items()
+        }
+        return tomli_w.dumps({"constraints": data["constraints"], "parameters": parameters})
 
     @staticmethod
     def from_toml(text: str) -> Space:
@@ -698,7 +710,9 @@ def _floats(values: Any, xp: Any) -> Any:
     if xp is np:
         return np.asarray(values, dtype=np.float64)
     values = xp.asarray(values)
-    return values.astype(xp.promote_types(values.dtype, xp.float32))
+    if not xp.issubdtype(values.dtype, xp.floating):
+        return values.astype(float)
+    return values if xp.finfo(values.dtype).bits >= 32 else values.astype(xp.float32)
 
 
 def _parameter_to_dict(parameter: Parameter) -> dict[str, Any]:
@@ -716,12 +730,14 @@ def _parameter_from_dict(name: str, data: Any) -> Any:
     if not isinstance(data, Mapping):
         return data
     fields = dict(data)
+    if fields.keys() == {"type", "value"} and fields["type"] == "fixed":
+        return fields["value"]
     kind = _TYPES.get(str(fields.pop("type", "")))
     if kind is None:
         raise SpaceError(
             f"the parameter {name!r} has no known type",
             where=f"parameters.{name}.type",
-            fix="write one of: " + ", ".join(_TYPES),
+            fix="write one of: " + ", ".join(_TYPES) + "; or a plain value for a fixed one",
         )
     for field in fields:
         if field not in kind.__dataclass_fields__:
