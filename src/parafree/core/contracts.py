@@ -48,8 +48,12 @@ class Scheduler(Protocol[S]):
         """Return the state in which nothing has been asked yet."""
         ...
 
-    def ask(self, state: S) -> Job | None:
-        """Return the next job, or ``None`` when nothing can start before a running job ends."""
+    def ask(self, state: S, new: bool = True) -> Job | None:
+        """Return the next job, or ``None`` when nothing can start before a running job ends.
+
+        With ``new=False`` no new trial may start: the answer is the first job of a known trial
+        in the same order of preference, or ``None`` (and then nothing has changed).
+        """
         ...
 
     def tell(self, state: S, job: Job, loss: float) -> None:

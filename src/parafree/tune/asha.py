@@ -77,10 +77,12 @@ class ASHA:
         top = None if self.max_units is None else count_powers(self.max_units // base, self.eta)
         return ASHAState(Ladder(base, self.eta, top))
 
-    def ask(self, state: ASHAState) -> Job:
+    def ask(self, state: ASHAState, new: bool = True) -> Job | None:
         """Return the promotion from the deepest rung that has one, or else a new trial."""
         if state.ladder.ready:
             return Job(*state.ladder.promote())
+        if not new:
+            return None
         trial = state.trials
         state.trials += 1
         return Job(trial, state.ladder.start(trial))

@@ -83,11 +83,13 @@ class Deepening:
         base = require_known(self, self.min_units)
         return DeepeningState(brackets=[Ladder(base, self.eta)], spent=[0])
 
-    def ask(self, state: DeepeningState) -> Job:
+    def ask(self, state: DeepeningState, new: bool = True) -> Job | None:
         """Return the deepest promotion there is, or else a new trial of the poorest bracket."""
         s = _deepest_ready(state)
         if s is not None:
             return self._promote(state, s)
+        if not new:
+            return None
         s = min(range(len(state.spent)), key=state.spent.__getitem__)
         trial = len(state.bracket_of)
         state.bracket_of.append(s)

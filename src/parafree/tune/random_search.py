@@ -63,8 +63,10 @@ class RandomSearch:
         """Return the state in which nothing has been asked yet."""
         return RandomSearchState()
 
-    def ask(self, state: RandomSearchState) -> Job:
-        """Return the job of a new trial."""
+    def ask(self, state: RandomSearchState, new: bool = True) -> Job | None:
+        """Return the job of a new trial; there is no other kind."""
+        if not new:
+            return None
         state.trials += 1
         return Job(state.trials - 1, self.max_units)
 

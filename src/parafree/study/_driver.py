@@ -1,0 +1,239 @@
+"""The one loop: decide, run, write down, tell.
+
+Everything decided here follows from the journal, so the loop can be killed between any two
+instructions: a new process folds the journal and goes on with the same decisions. Wall-clock says
+only when to stop (and, under a time budget, when to confirm), and what it said is in the journal.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from parafree.core.contracts import Job
+from parafree.study._executor import Executor
+from parafree.study._fold import Fold
+from parafree.study.budget import Budget, Interrupt
+from parafree.study.events import Event
+from parafree.study.store import Clock, Span, Store
+
+_FLUSH_S = 0.25  # reports reach the disk at least this often
+_SAVE_S = 60.0  # states are saved this often, so that a killed run has little to compute again
+_CONFIRM_SHARE = 0.2  # of a budget, at most, for repeating the winner
+
+
+class Journal:
+    """Buffers events between the loop and the store, and applies them to the fold at once."""
+
+    def __init__(self, store: Store, study_id: int, session: int, fold: Fold, seq: int) -> None:
+        self._store, self._study, self._session = store, study_id, session
+        self._fold, self._seq = fold, seq
+        self._events: list[Event] = []
+        self._spans: list[Span] = []
+        self._flushed = time.monotonic()
+
+    def write(self, event: Event) -> None:
+        """Apply an event, and keep it for the next flush."""
+        self._fold.apply(event)
+        self._events.append(event)
+
+    def span(self, span: Span) -> None:
+        """Keep the time line of one job for the next flush."""
+        self._spans.append(span)
+
+    def flush(self, elapsed: float, force: bool = False) -> None:
+        """Write what is buffered as one transaction, unless the last one is very recent."""
+        now = time.monotonic()
+        if self._events and (force or now - self._flushed >= _FLUSH_S):
+            # Emptied first: if the write is interrupted the journal is read again anyway.
+            events, spans, self._events, self._spans = self._events, self._spans, [], []
+            clock = Clock(self._session, elapsed)
+            self._seq = self._store.append(self._study, self._seq, events, clock, spans)
+            self._flushed = now
+
+
+class Driver:
+    """Drives one study in one process until its budget is spent.
+
+    Args:
+        fold: the study's state, with its journal taken in.
+        executor: runs the jobs.
+        journal: where events go.
+        budget: when to stop.
+        repeats: fresh-seed runs of the winner at the end; 0 for none.
+        session: the session's number, for time lines.
+        clock: seconds since the call began.
+        progress: shows what is going on.
+        interrupt: requests to stop.
+        sign: -1 where larger is better, otherwise 1.
+    """
+
+    def __init__(
+        self,
+        fold: Fold,
+        executor: Executor,
+        journal: Journal,
+        budget: Budget,
+        *,
+        repeats: int,
+        session: int,
+        clock: Any,
+        progress: Any,
+        interrupt: Interrupt,
+        sign: float,
+    ) -> None:
+        self._fold, self._executor, self._journal = fold, executor, journal
+        self._budget, self._repeats, self._session = budget, repeats, session
+        self._clock, self._progress, self._interrupt = clock, progress, interrupt
+        self._goal = None if budget.target is None else sign * budget.target
+        self._began: dict[int, tuple[float, int, int | None]] = {}  # when, units and lane then
+        self._done = self._reached = False
+        self._saved = time.monotonic()
+
+    def run(self) -> str:
+        """Run the loop; return why it ended."""
+        try:
+            self._resume()
+            while (reason := self._reason()) is None:
+                self._top_up()
+                if not self._executor.running():
+                    self._nothing_left()
+                    continue
+                for event in self._executor.advance():
+                    self._record(event)
+                self._journal.flush(self._clock())
+                self._progress(self._fold, self._executor)
+                self._save_now_and_then()
+            return reason
+        finally:
+            self._journal.flush(self._clock(), force=True)
+
+    # When to stop -------------------------------------------------------------------------
+
+    def _reason(self) -> str | None:
+        budget, fold = self._budget, self._fold
+        if self._interrupt.reason is not None:
+            return self._interrupt.reason
+        if self._reached:
+            return "target"
+        if budget.seconds is not None and self._clock() >= budget.seconds:
+            return "time"
+        if budget.units is not None and fold.units >= budget.units:
+            return "units"
+        if fold.confirming and not fold.repeating:
+            return self._why_confirmed()
+        return "done" if self._done else None
+
+    def _why_confirmed(self) -> str:
+        budget, fold = self._budget, self._fold
+        if budget.seconds is not None:
+            return "time"
+        if budget.units is not None and not fold.exhausted():
+            return "units"
+        return "trials" if budget.trials is not None and fold.asked >= budget.trials else "done"
+
+    def _nothing_left(self) -> None:
+        """Confirm the winner once nothing else can be done; then stop."""
+        if self._fold.confirming or not self._confirm(math.inf):
+            self._done = True
+
+    # What to run --------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """Hand the jobs that were in flight to the executor, in the order they were asked for."""
+        fold = self._fold
+        if fold.confirming and not fold.repeating:
+            self._journal.write(Event("search"))
+        for job in list((fold.repeating if fold.confirming else fold.jobs).values()):
+            self._submit(job)
+
+    def _top_up(self) -> None:
+        fold, budget = self._fold, self._budget
+        if self._time_to_confirm():
+            return
+        while not fold.confirming and self._executor.wants():
+            may_start = budget.trials is None or fold.asked < budget.trials
+            events = fold.decide(new=may_start)
+            if not events:
+                return
+            for event in events:
+                self._journal.write(event)
+            job = fold.jobs.get(events[-1].trial)
+            if job is not None:  # a trial that ended by itself is over as soon as it starts
+                self._submit(job)
+
+    def _submit(self, job: Job) -> None:
+        trial = self._fold.history.trials[job.trial]
+        seed = self._fold.trial_seed(job.trial)
+        self._executor.submit(job, trial.hparams, seed, trial.units)
+        self._began[job.trial] = (self._clock(), trial.units, self._executor.lane_of(job.trial))
+
+    def _record(self, event: Event) -> None:
+        fold = self._fold
+        self._journal.write(event)
+        if event.loss is not None and self._goal is not None and event.loss <= self._goal:
+            self._reached = True
+        if event.trial not in fold.jobs and event.trial not in fold.repeating:
+            self._end_span(event)
+
+    def _end_span(self, event: Event) -> None:
+        if event.trial in self._began:
+            begin, units, lane = self._began.pop(event.trial)
+            lane = self._executor.lane_of(event.trial) if lane is None else lane
+            span = Span(self._session, lane or 0, event.trial, begin, self._clock(), event.units - units)
+            self._journal.span(span)
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved > _SAVE_S:
+            self._executor.save()
+            self._saved = time.monotonic()
+
+    # Confirming the winner ----------------------------------------------------------------
+
+    def _time_to_confirm(self) -> bool:
+        """Begin to confirm when what is left of the budget is just enough for it."""
+        fold, budget = self._fold, self._budget
+        if fold.confirming or not self._repeats or self._goal is not None:
+            return False
+        left = math.inf if budget.units is None else budget.units - fold.units
+        left_s = math.inf if budget.seconds is None else budget.seconds - self._clock()
+        if left > _CONFIRM_SHARE * (budget.units or 0) and left_s > _CONFIRM_SHARE * (
+            budget.seconds or 0
+        ):
+            return False
+        best = fold.history.best()  # looks at every trial, so only near the end
+        if best is None:
+            return False
+        if left <= min(_CONFIRM_SHARE * (budget.units or 0), self._repeats * best.units):
+            return self._confirm(left / self._repeats)
+        needed_s = 1.1 * self._executor.estimate(self._repeats, best.units)
+        if left_s <= min(_CONFIRM_SHARE * (budget.seconds or 0), needed_s):
+            return self._confirm(best.units * left_s / max(needed_s, 1e-9))
+        return False
+
+    def _confirm(self, affordable: float) -> bool:
+        """Start repeats of the best configuration; return whether there are any.
+
+        Args:
+            affordable: units that each of them may have at most.
+        """
+        fold = self._fold
+        best = fold.history.best()
+        if best is None or not self._repeats or self._goal is not None:
+            return False
+        step = fold.scheduler.min_units or 1
+        units = int(min(best.units, affordable) // step * step)
+        if units < step:
+            return False
+        self._executor.pause_all()
+        self._journal.write(
+            Event("confirm", best.id, units, data={"trial": best.id, "units": units})
+        )
+        for _ in range(self._repeats):
+            trial = len(fold.history.trials)
+            data = {"hparams": dict(best.hparams), "repeats": best.id}
+            self._journal.write(Event("trial", trial, data=data))
+            self._journal.write(Event("start", trial, units))
+            self._submit(fold.repeating[trial])
+        return True

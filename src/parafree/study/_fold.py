@@ -1,0 +1,144 @@
+"""What a study's journal says, folded: the scheduler's state, the jobs in flight, the history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from parafree.core.contracts import Job, Sampler, Scheduler
+from parafree.core.errors import StudyError
+from parafree.core.keys import integer_from_names
+from parafree.core.space import Space
+from parafree.study.events import Event
+from parafree.study.history import History
+
+
+class Fold:
+    """The state of a study as a function of its journal, and the decisions that follow from it.
+
+    Schedulers count their own trials, and repeats of the winner are none of theirs, so a study's
+    trial numbers and the scheduler's are kept apart here.
+
+    Args:
+        scheduler: decides which trial gets the next units; its ``min_units`` is known.
+        sampler: decides on configurations.
+        space: the search space.
+        seed: of the study.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler[Any], sampler: Sampler[Any], space: Space, seed: int
+    ) -> None:
+        self.scheduler, self.sampler, self.seed = scheduler, sampler, seed
+        self._scheduling = scheduler.init()
+        self._sampling = sampler.init(space, seed)
+        self._trials: list[int] = []  # the scheduler's number -> the study's trial
+        self._numbers: dict[int, int] = {}  # and back
+        self._finished: set[int] = set()  # trials that ended by themselves
+        self.history = History()
+        self.jobs: dict[int, Job] = {}  # trial -> the job it is in, in the order asked
+        self.repeating: dict[int, Job] = {}  # the same for repeats of the winner
+        self.confirming = False
+        self.units = 0  # of all trials together
+
+    @property
+    def asked(self) -> int:
+        """Trials that the scheduler asked for."""
+        return len(self._trials)
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Take in a journal, and check that the scheduler decides again as it did.
+
+        Raises:
+            StudyError: it does not, because the program has changed since.
+        """
+        for event in events:
+            if event.kind == "start" and event.trial in self._numbers:
+                new = self._numbers[event.trial] == self.asked - 1 and not self._had(event.trial)
+                job = self.scheduler.ask(self._scheduling, new=new)
+                if job != Job(self._numbers[event.trial], event.units):
+                    raise StudyError(
+                        f"the scheduler decides {job}, but the journal says {event}",
+                        where="the study's journal",
+                        fix="go on with the version of parafree that began the study",
+                    )
+            self.apply(event)
+
+    def decide(self, new: bool) -> list[Event]:
+        """Ask the scheduler for a job, and the sampler for a configuration where it is new.
+
+        Args:
+            new: whether a new trial may start.
+
+        Returns:
+            The events that say so, not applied yet; none when there is nothing to start.
+        """
+        job = self.scheduler.ask(self._scheduling, new=new)
+        if job is None:
+            return []
+        if job.trial < self.asked:
+            return [Event("start", self._trials[job.trial], job.units)]
+        trial = len(self.history.trials)
+        hparams = self.sampler.ask(self._sampling, job.trial)
+        return [Event("trial", trial, data={"hparams": hparams}), Event("start", trial, job.units)]
+
+    def exhausted(self) -> bool:
+        """Whether the scheduler will never ask for anything again."""
+        return self.scheduler.done(self._scheduling)
+
+    def trial_seed(self, trial: int) -> int:
+        """Return the seed of a trial; repeats have seeds of their own."""
+        return integer_from_names(self.seed, "trial", trial)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event."""
+        before = self._had(event.trial) if event.kind == "report" else 0
+        self.history.apply(event)
+        match event.kind:
+            case "trial":
+                if (event.data or {}).get("repeats") is None:
+                    self._numbers[event.trial] = len(self._trials)
+                    self._trials.append(event.trial)
+            case "start":
+                self._start(event)
+            case "report":
+                self.units += max(0, event.units - before)
+                job = self._job(event.trial)
+                if event.loss is None:
+                    self._over(event.trial, math.inf)
+                elif job is not None and event.units >= job.units:
+                    self._over(event.trial, event.loss)
+            case "end":
+                self._end(event)
+            case "confirm" | "search":
+                self.confirming = event.kind == "confirm"
+
+    def _had(self, trial: int) -> int:
+        return self.history.trials[trial].units
+
+    def _job(self, trial: int) -> Job | None:
+        return self.jobs.get(trial) or self.repeating.get(trial)
+
+    def _start(self, event: Event) -> None:
+        job = Job(event.trial, event.units)
+        if event.trial not in self._numbers:
+            self.repeating[event.trial] = job
+            return
+        self.jobs[event.trial] = job
+        if event.trial in self._finished:  # it has no more to give: its last loss stands
+            loss = self.history.trials[event.trial].loss
+            self._over(event.trial, math.inf if loss is None else loss)
+
+    def _end(self, event: Event) -> None:
+        finished = (event.data or {}).get("status") == "finished" and event.loss is not None
+        if finished:
+            self._finished.add(event.trial)
+        self._over(event.trial, event.loss if finished and event.loss is not None else math.inf)
+
+    def _over(self, trial: int, loss: float) -> None:
+        self.repeating.pop(trial, None)
+        job = self.jobs.pop(trial, None)
+        if job is not None:
+            self.scheduler.tell(self._scheduling, Job(self._numbers[trial], job.units), loss)
+            self.sampler.tell(self._sampling, self._numbers[trial], job.units, loss)
