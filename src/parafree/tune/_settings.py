@@ -53,3 +53,15 @@ def count_powers(ratio: int, eta: int) -> int:
     while eta ** (k + 1) <= ratio:
         k += 1
     return k
+
+
+def bracket_size(s: int, s_max: int, eta: int) -> int:
+    """Return n of Hyperband's bracket s: ``ceil((s_max + 1) * eta**s / (s + 1))``, exactly.
+
+    Li et al. 2018, arXiv:1603.06560, algorithm 1, line 2, with B = (s_max + 1) R.
+
+    Example:
+        >>> [bracket_size(s, 4, 3) for s in (4, 3, 2, 1, 0)]
+        [81, 34, 15, 8, 5]
+    """
+    return -(-(s_max + 1) * eta**s // (s + 1))

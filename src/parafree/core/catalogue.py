@@ -1,0 +1,76 @@
+"""The catalogue: every method's card, found by walking the package."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+import parafree
+from parafree.core.card import Card
+from parafree.core.errors import MethodError
+
+
+@cache
+def cards() -> tuple[Card, ...]:
+    """Return the cards of all methods, sorted by room and name.
+
+    A card is a module's attribute ``card``. Private modules and packages are skipped. The first
+    call imports every public module.
+
+    Returns:
+        The cards; the same tuple at every call.
+
+    Example:
+        >>> "Hyperband" in [card.name for card in cards()]
+        True
+    """
+    found = (getattr(importlib.import_module(name), "card", None) for name in _public_modules())
+    return tuple(
+        sorted((card for card in found if isinstance(card, Card)), key=lambda c: (c.room, c.name))
+    )
+
+
+def find(name: str) -> Card:
+    """Return the card of the method called ``name``, in any mixture of cases.
+
+    Args:
+        name: the method's name as imported, or the name of its file, which is what claims use.
+
+    Raises:
+        MethodError: there is no such method; the message names close ones.
+
+    Example:
+        >>> find("hyperband").seed
+        135
+    """
+    wanted = name.casefold()
+    by_name = {card.name.casefold(): card for card in cards()}
+    by_file = {card.module.rpartition(".")[2]: card for card in cards()}
+    card = by_name.get(wanted) or by_file.get(wanted)
+    if card is not None:
+        return card
+    import difflib
+
+    close = difflib.get_close_matches(wanted, [*by_name, *by_file], n=3)
+    raise MethodError(
+        f"there is no method {name!r}",
+        where="the catalogue",
+        fix=f"did you mean {' or '.join(close)}?" if close else "`parafree methods` lists them",
+    )
+
+
+def _public_modules() -> list[str]:
+    """Return the dotted names of all modules without a part that starts with an underscore."""
+    names: list[str] = []
+    packages = [(list(parafree.__path__), "parafree.")]
+    while packages:
+        path, prefix = packages.pop()
+        for module in pkgutil.iter_modules(path, prefix):
+            if module.name.rpartition(".")[2].startswith("_"):
+                continue
+            names.append(module.name)
+            if module.ispkg:
+                package = importlib.import_module(module.name)
+                packages.append((list(package.__path__), f"{module.name}."))
+    return names
