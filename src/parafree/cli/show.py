@@ -1,0 +1,58 @@
+"""`parafree show`: one study in a few lines."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from parafree.cli._options import JsonOption, StoreOption, StudyArgument, print_json
+
+
+def show(
+    study: StudyArgument,
+    store: StoreOption = None,
+    top: Annotated[int, typer.Option(help="How many of the best trials to list.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a study found, what it cost, and its best trials."""
+    from dataclasses import asdict
+
+    from parafree.cli._summary import lines, number
+    from parafree.study.study import Study
+
+    opened = Study.open(study, store)
+    finite = [trial for trial in opened.trials if trial.loss is not None]
+    best = opened.best
+    ranked = sorted(finite, key=lambda t: (t is not best, -t.units, t.loss))[:top]
+    if as_json:
+        print_json(
+            {
+                "study": opened.name,
+                "units": opened.units,
+                "trials": len(opened.trials),
+                "best": best and asdict(best),
+                "uncertainty": opened.uncertainty and opened.uncertainty._asdict(),
+                "top": [asdict(trial) for trial in ranked],
+                "failures": [
+                    {"trial": trial.id, "message": message} for trial, message in opened.failures
+                ],
+            }
+        )
+        return
+    for line in lines(opened):
+        typer.echo(line)
+    if not ranked:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    names = [*opened.space.names]
+    table = Table("trial", "units", "loss", "status", *names)
+    for trial in ranked:
+        values = [number(trial.hparams.get(name, "")) for name in names]
+        loss = number(float(trial.loss or 0.0))
+        table.add_row(str(trial.id), f"{trial.units:,}", loss, trial.status, *values)
+    Console().print(table)
+    for trial, message in opened.failures[:top]:
+        typer.echo(f"trial {trial.id} {trial.status}: {message.splitlines()[0]}")
