@@ -1,4 +1,4 @@
-"""The catalogue: every method's card, found by walking the package."""
+"""The catalogue: every method's card, found by walking the rooms."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import parafree
 from parafree.core.card import Card
 from parafree.core.errors import MethodError
 
+_NO_ROOMS = {"parafree.core", "parafree.study", "parafree.claims", "parafree.cli"}
+
 
 @cache
 def cards() -> tuple[Card, ...]:
     """Return the cards of all methods, sorted by room and name.
 
-    A card is a module's attribute ``card``. Private modules and packages are skipped. The first
-    call imports every public module.
+    A card is a module's attribute ``card``. Private modules are skipped, and so are the core and
+    the workbench, which hold no methods. The first call imports every public module of the rooms.
 
     Returns:
         The cards; the same tuple at every call.
@@ -61,13 +63,13 @@ def find(name: str) -> Card:
 
 
 def _public_modules() -> list[str]:
-    """Return the dotted names of all modules without a part that starts with an underscore."""
+    """Return the dotted names of the rooms and of their public modules."""
     names: list[str] = []
     packages = [(list(parafree.__path__), "parafree.")]
     while packages:
         path, prefix = packages.pop()
         for module in pkgutil.iter_modules(path, prefix):
-            if module.name.rpartition(".")[2].startswith("_"):
+            if module.name.rpartition(".")[2].startswith("_") or module.name in _NO_ROOMS:
                 continue
             names.append(module.name)
             if module.ispkg:

@@ -42,9 +42,9 @@ class Hyperband:
     Differs:
         Brackets have the sizes of algorithm 1; table 1 of the paper, for R = 81, rounds
         differently and prints smaller ones for s = 3, 2 and 1 (27, 9 and 6 instead of 34, 15 and
-        8). The number of brackets is found with integers, where a floating-point logarithm drops one
-        for R = 243. Ties are broken by the number of the trial. A trial whose loss is not finite
-        counts in the size of its rung and is never promoted. A ``max_units`` that is not
+        8). The number of brackets is found with integers, where a floating-point logarithm drops
+        one for R = 243. Ties are broken by the number of the trial. A trial whose loss is not
+        finite counts in the size of its rung and is never promoted. A ``max_units`` that is not
         ``min_units`` times a power of ``eta`` is rounded down to one.
 
     Example:
