@@ -118,9 +118,34 @@ def _open_file(path: Path, create: bool) -> Database:
     _check_file(path, where, create)
     if path.exists() and path.stat().st_size:
         _check_ours(path, where)
-    engine = sa.create_engine(sa.URL.create("sqlite", database=where))
+    return Database(_sqlite_engine(where, _reading_mode(path, where, create)), path, where)
+
+
+def _reading_mode(path: Path, where: str, create: bool) -> str:
+    """Return how SQLite must open the file: "" to read and write, "immutable=1" to look only."""
+    barred = [str(each) for each in (path, path.parent) if each.exists() and not _can_write(each)]
+    if not barred:
+        return ""
+    log = path.with_name(path.name + "-wal")
+    # Without a log the file holds everything, and nobody who may not write can change it.
+    if create or (log.exists() and log.stat().st_size):
+        raise _read_only(barred[0])
+    return "immutable=1"
+
+
+def _can_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
+def _sqlite_engine(where: str, mode: str = "") -> sa.Engine:
+    """Make an engine for a file; ``mode`` is one of SQLite's own URI settings, or empty."""
+    url = sa.URL.create("sqlite", database=where)
+    if mode:
+        url = url.set(database="file:" + quote(where), query={"uri": "true"})
+        url = url.update_query_string(mode)
+    engine = sa.create_engine(url)
     _set_up_sqlite(engine)
-    return Database(engine, path, where)
+    return engine
 
 
 def _check_file(path: Path, where: str, create: bool) -> None:
@@ -141,33 +166,30 @@ def _check_file(path: Path, where: str, create: bool) -> None:
             )
     elif not path.is_file():
         raise StoreError("this is not an ordinary file", where=where, fix=_OTHER)
-    _check_access(path, where)
     if path.exists():
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+        try:
+            with path.open("rb") as file:
+                head = file.read(len(_MAGIC))
+        except OSError as error:
+            raise StoreError(
+                f"this file cannot be read: {error.strerror}", where=where, fix=_OTHER
+            ) from None
         if head and head != _MAGIC:
             raise StoreError(
                 "this file is not a database; it was left as it is", where=where, fix=_OTHER
             )
 
 
-def _check_access(path: Path, where: str) -> None:
-    if path.exists() and not os.access(path, os.R_OK, effective_ids=True):
-        raise StoreError("this file cannot be read", where=where, fix="ask its owner, or " + _OTHER)
-    for needed in (path, path.parent):
-        if needed.exists() and not os.access(needed, os.W_OK, effective_ids=True):
-            raise _read_only(str(needed))
-
-
 def _check_ours(path: Path, where: str) -> None:
     """Refuse a database without our tables, reading it in a way that cannot change it."""
-    url = sa.URL.create(
-        "sqlite", database="file:" + quote(where), query={"mode": "ro", "uri": "true"}
+    database = Database(
+        _sqlite_engine(where, _reading_mode(path, where, False) or "mode=ro"), path, where
     )
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    _set_up_sqlite(engine)
-    with Database(engine, path, where).read() as connection:
-        names = sa.inspect(connection).get_table_names()
+    try:
+        with database.read() as connection:
+            names = sa.inspect(connection).get_table_names()
+    finally:
+        database.close()
     if names and _schema.schema.name not in names:
         raise StoreError(
             f"this database belongs to another program (tables: {', '.join(names[:3])}); "

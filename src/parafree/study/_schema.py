@@ -75,6 +75,8 @@ spans = sa.Table(
     sa.Column("units", sa.BigInteger, nullable=False),
 )
 
+OWNED = (events, sessions, clock, spans)  # rows that belong to a study
+
 
 def _add_clock_tables(connection: sa.Connection) -> None:
     METADATA.create_all(connection, tables=[sessions, clock, spans])

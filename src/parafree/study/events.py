@@ -31,6 +31,8 @@ _REQUIRED = {
     "confirm": ("trial", "units"),
 }
 
+_ABOUT_NONE = ("plan", "confirm")  # kinds that are about no trial
+
 
 class Event(NamedTuple):
     """One entry of the journal.
@@ -125,7 +127,7 @@ def check(event: Event) -> Event:
     missing = [name for name in _REQUIRED.get(kind, ()) if name not in (data or {})]
     if missing:
         raise StoreError(f"an event of kind {kind!r} needs data {missing}", where=repr(event))
-    if trial < -1 or units < 0:
+    if trial < (-1 if kind in _ABOUT_NONE else 0) or units < 0:
         raise StoreError("an event's trial and units cannot be negative", where=repr(event))
     return Event(kind, int(trial), int(units), None if loss is None else _finite(loss), data)
 

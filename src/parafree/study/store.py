@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,22 @@ import sqlalchemy as sa
 from parafree.core.errors import StudyError
 from parafree.study import _paths, _schema
 from parafree.study._engine import Database, open_database
+from parafree.study._lock import Lock, lock_file, lock_server
+from parafree.study._summary import Summary, summarise
 from parafree.study.events import Event, check, encode
+from parafree.study.history import REPORT
 
 _CHUNK = 4096  # rows taken from the driver at a time
 
-_TRIAL_UNITS_LOSS_SEQ = np.dtype([("trial", "i8"), ("units", "i8"), ("loss", "f8"), ("seq", "i8")])
+_LOOKUP = 500  # rows looked up by place in one statement
+
+_CLOCK = np.dtype([("seq", "i8"), ("session", "i8"), ("elapsed_s", "f8")])
+_SPAN = np.dtype(
+    {
+        "names": ["session", "lane", "trial", "begin_s", "end_s", "units"],
+        "formats": ["i8", "i8", "i8", "f8", "f8", "i8"],
+    }
+)
 
 
 class StudyRecord(NamedTuple):
@@ -252,17 +264,90 @@ class Store:
         """Return every report as a structured array.
 
         Returns:
-            Fields ``trial``, ``units``, ``loss`` (NaN where it was not finite), ``seq``; one row
-            for each report, in the journal's order.
+            One row of :data:`~parafree.study.history.REPORT` for each report, in the journal's
+            order: ``trial``, ``units``, ``loss`` (NaN where it was not finite), ``seq``.
         """
         table = _schema.events
-        query = (
+        return self._array(
             sa.select(table.c.trial, table.c.units, table.c.loss, table.c.seq)
             .where(table.c.study_id == study_id, table.c.kind == "report")
+            .order_by(table.c.seq),
+            REPORT,
+        )
+
+    def decisions(self, study_id: int) -> Iterator[tuple[int, Event]]:
+        """Yield the place and the event of everything but reports, in order."""
+        table = _schema.events
+        query = (
+            sa.select(*table.c["seq", "kind", "trial", "units", "loss", "data"])
+            .where(table.c.study_id == study_id, table.c.kind != "report")
             .order_by(table.c.seq)
         )
-        chunks = [np.array(rows, dtype=_TRIAL_UNITS_LOSS_SEQ) for rows in self._chunks(query)]
-        return np.concatenate(chunks) if chunks else np.empty(0, dtype=_TRIAL_UNITS_LOSS_SEQ)
+        for rows in self._chunks(query):
+            for seq, kind, trial, units, loss, data in rows:
+                yield seq, Event(kind, trial, units, loss, data and json.loads(data))
+
+    def report_data(self, study_id: int, seqs: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return the metrics of the reports at some places, where they have any."""
+        table = _schema.events
+        found: dict[int, dict[str, Any]] = {}
+        for begin in range(0, len(seqs), _LOOKUP):
+            query = sa.select(table.c.seq, table.c.data).where(
+                table.c.study_id == study_id,
+                table.c.seq.in_(seqs[begin : begin + _LOOKUP]),
+                table.c.data.is_not(None),
+            )
+            for rows in self._chunks(query):
+                found.update((seq, json.loads(data)) for seq, data in rows)
+        return found
+
+    def export_dump(self, study_id: int) -> str:
+        """Return the journal as text: equal texts are equal journals, bit for bit.
+
+        One line for each event; a loss is written so that it reads back exactly.
+        """
+        table = _schema.events
+        columns = table.c["seq", "kind", "trial", "units", "loss", "data"]
+        query = sa.select(*columns).where(table.c.study_id == study_id).order_by(table.c.seq)
+        return "".join(
+            f"{seq}\t{kind}\t{trial}\t{units}\t{loss!r}\t{data or ''}\n"
+            for rows in self._chunks(query)
+            for seq, kind, trial, units, loss, data in rows
+        )
+
+    def summary(self, study_id: int) -> Summary:
+        """Count what is in a study, inside the database."""
+        with self._database.read() as connection:
+            return summarise(connection, study_id)
+
+    def delete(self, name: str) -> None:
+        """Delete a study and its files; raise StudyError if it is in use or does not exist."""
+        study = self.find(name)
+        with self.lock(study.id):
+            with self._database.write() as connection:
+                for table in _schema.OWNED:
+                    connection.execute(table.delete().where(table.c.study_id == study.id))
+                own = _schema.studies.c.id == study.id
+                connection.execute(_schema.studies.delete().where(own))
+            shutil.rmtree(self.folder(name), ignore_errors=True)
+
+    def lock(self, study_id: int) -> Lock:
+        """Keep every other process away from a study until the lock is released.
+
+        Raises:
+            StudyError: it is in use; the message names the process and its machine.
+        """
+        query = sa.select(_schema.studies.c.name).where(_schema.studies.c.id == study_id)
+        with self._database.read() as connection:
+            name = connection.execute(query).scalar_one()
+        if self.path is None:
+            return lock_server(self._database.engine, study_id, name)
+        folder = self.folder(name)
+        return lock_file(folder.with_name(folder.name + ".lock"), name)
+
+    def _array(self, query: sa.Select[Any], dtype: np.dtype[Any]) -> np.ndarray:
+        chunks = [np.fromiter(rows, dtype, len(rows)) for rows in self._chunks(query)]
+        return np.concatenate(chunks) if chunks else np.empty(0, dtype)
 
     def _chunks(self, query: sa.Select[Any]) -> Iterator[list[Any]]:
         """Yield rows as the driver gives them: a million Row objects would take seconds."""
@@ -314,6 +399,30 @@ class Store:
         with self._database.write() as connection:
             connection.execute(table.update().where(table.c.id == session).values(row))
 
+    def sessions(self, study_id: int) -> list[Session]:
+        """Return every session, oldest first."""
+        table = _schema.sessions
+        query = (
+            sa.select(*table.c[Session._fields])
+            .where(table.c.study_id == study_id)
+            .order_by(table.c.id)
+        )
+        with self._database.read() as connection:
+            rows = [Session._make(row) for row in connection.execute(query)]
+        return [row._replace(versions=json.loads(row.versions)) for row in rows]  # type: ignore[arg-type]
+
+    def clock(self, study_id: int) -> np.ndarray:
+        """Return when each flush happened: ``seq`` (its last event), ``session``, ``elapsed_s``."""
+        table = _schema.clock
+        query = sa.select(*table.c[_names(_CLOCK)]).where(table.c.study_id == study_id)
+        return self._array(query.order_by(table.c.seq), _CLOCK)
+
+    def spans(self, study_id: int) -> np.ndarray:
+        """Return every job on every lane: the fields of :class:`Span`, ordered by begin."""
+        table = _schema.spans
+        query = sa.select(*table.c[_names(_SPAN)]).where(table.c.study_id == study_id)
+        return self._array(query.order_by(table.c.session, table.c.begin_s, table.c.lane), _SPAN)
+
     def close(self) -> None:
         """Close the database; a closed store can be opened again."""
         self._database.close()
@@ -325,10 +434,18 @@ class Store:
         self.close()
 
 
+# Built once: building it again for each append would cost more than running it.
+_LAST_SEQ = sa.select(sa.func.max(_schema.events.c.seq)).where(
+    _schema.events.c.study_id == sa.bindparam("study")
+)
+
+
 def _last_seq(connection: sa.Connection, study_id: int) -> int:
-    table = _schema.events
-    query = sa.select(sa.func.max(table.c.seq)).where(table.c.study_id == study_id)
-    return connection.execute(query).scalar() or 0
+    return connection.execute(_LAST_SEQ, {"study": study_id}).scalar() or 0
+
+
+def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
+    return dtype.names or ()
 
 
 class _Insert:

@@ -1,0 +1,340 @@
+"""The history of a study: the fold of its journal into trials, curves and the best one."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from parafree.core.errors import StudyError
+from parafree.study.events import Event
+
+if TYPE_CHECKING:
+    from parafree.study.store import Store
+
+Status = Literal["paused", "running", "finished", "diverged", "failed"]
+
+REPORT = np.dtype([("trial", "i8"), ("units", "i8"), ("loss", "f8"), ("seq", "i8")])
+"""A report: its trial, the units that it has had, its loss (NaN: not finite), its place."""
+
+_NEAR = 3  # a trial counts as deep if it has at least this fraction of the deepest one's units
+
+
+@dataclass(slots=True)
+class Trial:
+    """One configuration and how far it got.
+
+    Args:
+        id: its number; trials are numbered 0, 1, 2, ... in the order in which they were made.
+        hparams: the configuration, in the user's values.
+        repeats: the trial whose configuration this one repeats with a fresh seed, if any.
+        status: ``paused`` (may go on), ``running`` (has a job), ``finished``, ``diverged`` (its
+            last loss was not finite) or ``failed``.
+        units: units that it has had, by its last report.
+        loss: its last loss; ``None`` before the first, or when it was not finite.
+        best_loss: its lowest loss.
+        metrics: what else its last report said.
+        message: why it ended, if something had to be said.
+    """
+
+    id: int
+    hparams: dict[str, Any]
+    repeats: int | None = None
+    status: Status = "paused"
+    units: int = 0
+    loss: float | None = None
+    best_loss: float | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+class Uncertainty(NamedTuple):
+    """What a configuration's loss is worth: measured on repeats with fresh seeds."""
+
+    mean: float  # mean loss of the repeats
+    error: float  # standard error of that mean
+    repeats: int  # how many; at least 2
+
+
+class Candidate(NamedTuple):
+    """What :func:`pick` needs to know of a trial: its last report, and whether it failed."""
+
+    trial: int
+    units: int
+    loss: float
+    failed: bool
+
+
+def pick(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Choose the trial to recommend.
+
+    The rule: of the trials whose last loss is finite, keep those that have at least a third of
+    the units of the deepest one, because a loss after few units says little about a loss after
+    many and the lowest of very many short trials is low by luck. Of these take the lowest *last*
+    loss (not the lowest ever: that is what its state is worth now); a tie goes to more units, then
+    to the earlier trial. Failed trials come into question only when there is no other.
+
+    Example:
+        >>> pick([Candidate(0, 1, 0.1, False), Candidate(1, 9, 0.3, False)]).trial
+        1
+    """
+    finite = [each for each in candidates if math.isfinite(each.loss)]
+    pool = [each for each in finite if not each.failed] or finite
+    if not pool:
+        return None
+    deepest = max(each.units for each in pool)
+    deep = [each for each in pool if each.units * _NEAR >= deepest]
+    return min(deep, key=lambda each: (each.loss, -each.units, each.trial))
+
+
+class History:
+    """The fold of a journal: made empty, then told one event after the other.
+
+    Folding a journal in one go, in pieces, or by :meth:`load` gives equal histories.
+
+    Example:
+        >>> history = History.from_events([
+        ...     Event("trial", 0, data={"hparams": {"lr": 0.1}}),
+        ...     Event("start", 0, 9),
+        ...     Event("report", 0, 9, 0.25),
+        ... ])
+        >>> best = history.best()
+        >>> best.hparams, best.units, best.loss, best.status
+        ({'lr': 0.1}, 9, 0.25, 'paused')
+    """
+
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        self.repeats: set[int] = set()  # trials that repeat another one's configuration
+        self.plan: dict[str, Any] | None = None  # what the executor measured
+        self.confirmed: dict[str, Any] | None = None  # the last "confirm": trial, units
+        self.units = 0  # units that all trials have had
+        self.seq = 0  # events folded; the place of the last one in the journal
+        self._targets: list[int] = []  # trial -> units at which its job ends
+        self._columns: tuple[array[Any], ...] = tuple(map(array, "qqdq"))  # as in REPORT
+        self._best: tuple[int, Trial | None] = (0, None)  # and the seq at which it was so
+        self._by_trial: tuple[int, np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def from_events(cls, events: Iterable[Event]) -> History:
+        """Fold a journal."""
+        history = cls()
+        for event in events:
+            history.apply(event)
+        return history
+
+    @classmethod
+    def load(cls, store: Store, study_id: int) -> History:
+        """Fold a stored journal by columns, several times faster than event by event.
+
+        Args:
+            store: an open store.
+            study_id: the study.
+
+        Cost:
+            About a second for a million reports; reads metrics of each trial's last report only.
+        """
+        history = cls()
+        end = store.last_seq(study_id)  # a writer may add more while we read
+        reports = store.reports(study_id)
+        reports = reports[reports["seq"] <= end]
+        last = _last_of_each(reports["trial"])
+        metrics = store.report_data(study_id, reports["seq"][last].tolist())
+        decisions = [each for each in store.decisions(study_id) if each[0] <= end]
+        history._fold_columns(reports, last, metrics, decisions)
+        history.seq = end
+        return history
+
+    def _fold_columns(
+        self,
+        reports: np.ndarray,
+        last: np.ndarray,
+        metrics: dict[int, dict[str, Any]],
+        decisions: list[tuple[int, Event]],
+    ) -> None:
+        """Fold the decisions, with each trial's last report among them at its own place."""
+        for column, name in zip(self._columns, REPORT.names or (), strict=True):
+            column.frombytes(np.ascontiguousarray(reports[name]).tobytes())
+        lowest = _lowest_of_each(reports)
+        last_reports = [
+            (seq, Event("report", trial, units, _none_if_nan(loss), metrics.get(seq)))
+            for trial, units, loss, seq in reports[last].tolist()
+        ]
+        for _, event in sorted([*decisions, *last_reports], key=lambda each: each[0]):
+            if event.kind == "report":
+                self._take_report(event)
+                self.trials[event.trial].best_loss = lowest.get(event.trial)
+            else:
+                self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take in the journal's next event.
+
+        Raises:
+            StudyError: it is about a trial that does not exist, so the journal is damaged.
+        """
+        self.seq += 1
+        kind = event.kind
+        if kind == "report":
+            self._take_report(event)
+            trials, units, losses, seqs = self._columns
+            trials.append(event.trial)
+            units.append(event.units)
+            losses.append(math.nan if event.loss is None else event.loss)
+            seqs.append(self.seq)
+        elif kind == "trial":
+            self._take_trial(event)
+        elif kind == "start":
+            self._trial_of(event).status = "running"
+            self._targets[event.trial] = event.units
+        elif kind == "end":
+            data = event.data or {}
+            trial = self._trial_of(event)
+            trial.status = data["status"]
+            trial.message = data.get("message") or ""
+        elif kind == "plan":
+            self.plan = event.data
+        elif kind == "confirm":
+            self.confirmed = event.data
+
+    def _take_trial(self, event: Event) -> None:
+        if event.trial != len(self.trials):
+            raise _damaged(f"trial {event.trial} is made when {len(self.trials)} exist")
+        data = event.data or {}
+        trial = Trial(event.trial, data["hparams"], data.get("repeats"))
+        if trial.repeats is not None:
+            self.repeats.add(trial.id)
+        self.trials.append(trial)
+        self._targets.append(0)
+
+    def _take_report(self, event: Event) -> None:
+        trial = self._trial_of(event)
+        loss = event.loss
+        self.units += event.units - trial.units
+        trial.units = event.units
+        trial.loss = loss
+        trial.metrics = event.data or {}
+        if loss is None:
+            trial.status = "diverged"
+            return
+        if trial.best_loss is None or loss < trial.best_loss:
+            trial.best_loss = loss
+        trial.status = "paused" if event.units >= self._targets[event.trial] else "running"
+
+    def _trial_of(self, event: Event) -> Trial:
+        if 0 <= event.trial < len(self.trials):
+            return self.trials[event.trial]
+        raise _damaged(f"{event.kind!r} is about trial {event.trial}, which was never made")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, History):
+            return NotImplemented
+        mine, theirs = (
+            (each.seq, each.trials, each.repeats, each.plan, each.confirmed, each.units)
+            for each in (self, other)
+        )
+        return mine == theirs and self.reports.tobytes() == other.reports.tobytes()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def reports(self) -> np.ndarray:
+        """Every report, in order, as a structured array of :data:`REPORT`."""
+        out = np.empty(len(self._columns[0]), dtype=REPORT)
+        for column, name in zip(self._columns, REPORT.names or (), strict=True):
+            out[name] = column
+        return out
+
+    def best(self) -> Trial | None:
+        """Return the trial to recommend, by the rule of :func:`pick`; repeats do not compete."""
+        if self._best[0] != self.seq:
+            found = pick(
+                Candidate(trial.id, trial.units, trial.loss, trial.status == "failed")
+                for trial in self.trials
+                if trial.repeats is None and trial.loss is not None
+            )
+            self._best = (self.seq, None if found is None else self.trials[found.trial])
+        return self._best[1]
+
+    def curve(self, trial: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a trial's learning curve.
+
+        Args:
+            trial: its number.
+
+        Returns:
+            Units and losses (NaN where not finite), in the order in which they were reported.
+        """
+        if self._by_trial is None or self._by_trial[0] != self.seq:
+            reports = self.reports
+            reports = reports[np.argsort(reports["trial"], kind="stable")]
+            starts = np.searchsorted(reports["trial"], np.arange(len(self.trials) + 1))
+            self._by_trial = (self.seq, reports, starts)
+        _, reports, starts = self._by_trial
+        own = reports[starts[trial] : starts[trial + 1]]
+        return own["units"].copy(), own["loss"].copy()
+
+    def repeats_of(self, trial: int) -> list[Trial]:
+        """Return the trials that repeat the configuration of ``trial`` with fresh seeds."""
+        return [self.trials[each] for each in sorted(self.repeats) if self._repeats(each, trial)]
+
+    def _repeats(self, repeat: int, trial: int) -> bool:
+        return self.trials[repeat].repeats == trial
+
+    def uncertainty(self, trial: int) -> Uncertainty | None:
+        """Say what the configuration of ``trial`` is worth, from repeats with fresh seeds.
+
+        The trial itself does not count: it was picked for being low, so its loss is too good.
+        Only repeats that got as far as the trial count, each with its loss at that point. Repeats
+        that diverged are left out of the mean; :meth:`repeats_of` shows them.
+
+        Args:
+            trial: its number.
+
+        Returns:
+            Mean, standard error and number of repeats; ``None`` when fewer than two got there.
+        """
+        target = self.trials[trial].units
+        losses = [
+            loss
+            for repeat in self.repeats_of(trial)
+            if math.isfinite(loss := self._loss_at(repeat.id, target))
+        ]
+        if len(losses) < 2:
+            return None
+        error = float(np.std(losses, ddof=1)) / math.sqrt(len(losses))
+        return Uncertainty(float(np.mean(losses)), error, len(losses))
+
+    def _loss_at(self, trial: int, units: int) -> float:
+        reached, losses = self.curve(trial)
+        there = np.flatnonzero(reached >= units)
+        return float(losses[there[0]]) if len(there) else math.nan
+
+
+def _last_of_each(trials: np.ndarray) -> np.ndarray:
+    """Return, for each trial that occurs, the row where it occurs last."""
+    _, first_in_reverse = np.unique(trials[::-1], return_index=True)
+    return len(trials) - 1 - first_in_reverse
+
+
+def _lowest_of_each(reports: np.ndarray) -> dict[int, float]:
+    finite = reports[~np.isnan(reports["loss"])]
+    lowest = np.full(int(finite["trial"].max(initial=-1)) + 1, np.inf)
+    np.minimum.at(lowest, finite["trial"], finite["loss"])
+    return {trial: loss for trial, loss in enumerate(lowest.tolist()) if loss < math.inf}
+
+
+def _none_if_nan(loss: float) -> float | None:
+    return None if math.isnan(loss) else loss
+
+
+def _damaged(what: str) -> StudyError:
+    return StudyError(
+        f"the journal contradicts itself: {what}",
+        where="the study's journal",
+        fix="restore a copy of the database, or start another study",
+    )
