@@ -141,7 +141,7 @@ class Expression:
                 warnings.simplefilter("ignore")
                 return ast.parse(self._source, mode="eval").body
         except SyntaxError as error:
-            at = (error.offset or 1) - 1
+            at = error.offset - 1 if error.offset else len(self._source)  # 0 means the end
             fix = "write == to compare" if self._source[at : at + 1] == "=" else ""
             self._refuse(f"the expression cannot be read: {error.msg}", at, fix)
         except (ValueError, MemoryError, RecursionError) as error:

@@ -62,7 +62,7 @@ class Real:
             object.__setattr__(self, side, _finite(getattr(self, side), side, self))
         _check_order(self)
         if not math.isfinite(self.high - self.low) or self._width == 0:
-            _refuse("the bounds are too far apart or too close together", self)
+            _refuse("the bounds are too far apart or too close together", self, "move them")
 
     @cached_property
     def _start(self) -> float:
@@ -169,7 +169,7 @@ class Int:
         if max(abs(self.low), abs(self.high), self.high - self.low) > _INT_LIMIT:
             _refuse("the bounds do not fit in 32 bits", self, "use Real, or a smaller range")
         if self.buckets < 2:
-            _refuse("buckets must be at least 2", self)
+            _refuse("buckets must be at least 2", self, "or write a plain value")
 
     @cached_property
     def grid(self) -> tuple[int, ...]:
@@ -296,7 +296,7 @@ class Choice:
         listed = list(self.options)
         options = tuple(plain(option, f"Choice({listed!r})") for option in listed)
         if not options:
-            _refuse("a choice needs at least one option", self)
+            _refuse("a choice needs at least one option", self, "list what it may be")
         object.__setattr__(self, "options", options)
         # 1, 1.0 and True are one and the same to an expression and to a dictionary.
         if len(self._index) < len(options):
@@ -488,17 +488,17 @@ def _number(value: Any) -> int | float | None:
 def _finite(value: Any, side: str, parameter: Any) -> float:
     number = _number(value)
     if number is None:
-        _refuse(f"{side} must be a finite number, not {value!r}", parameter)
+        _refuse(f"{side} must be a finite number, not {value!r}", parameter, "write a number")
     try:
         return float(number)
     except OverflowError:
-        _refuse(f"{side} is too large for a floating-point number", parameter)
+        _refuse(f"{side} is too large for a floating-point number", parameter, "lower it")
 
 
 def _whole(value: Any, side: str, parameter: Any) -> int:
     number = _number(value)
     if number is None or number != int(number):
-        _refuse(f"{side} must be a whole number, not {value!r}", parameter)
+        _refuse(f"{side} must be a whole number, not {value!r}", parameter, "or use Real")
     return int(number)
 
 
@@ -514,10 +514,10 @@ def _check_texts(parameter: Any) -> None:
     """Refuse fields of the wrong type, which a file can easily hold."""
     for name in ("log", "static"):
         if not isinstance(getattr(parameter, name, False), bool):
-            _refuse(f"{name} must be True or False", parameter)
+            _refuse(f"{name} must be True or False", parameter, "write it without quotes")
     for name in ("help", "unit"):
         if not isinstance(getattr(parameter, name, ""), str):
-            _refuse(f"{name} must be text", parameter)
+            _refuse(f"{name} must be text", parameter, "write it between quotes")
     if not isinstance(parameter.when, str | None):
         _refuse("`when` must be text", parameter, "write the condition between quotes")
 
@@ -534,7 +534,7 @@ def _show(parameter: Any) -> str:
     return f"{type(parameter).__name__}({', '.join(parts)})"
 
 
-def _refuse(what: str, parameter: Any, fix: str = "") -> NoReturn:
+def _refuse(what: str, parameter: Any, fix: str) -> NoReturn:
     raise SpaceError(what, where=repr(parameter), fix=fix)
 
 
