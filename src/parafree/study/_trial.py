@@ -1,0 +1,214 @@
+"""What a user's function holds while it trains: ``trial``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from parafree.core.errors import TrainableError
+from parafree.study._saving import read_state, write_state
+
+
+class Stop(BaseException):
+    """Unwinds the user's function when its trial pauses; no ``except Exception`` stops it."""
+
+
+class Report(NamedTuple):
+    """What the trainable said after a number of units."""
+
+    units: int
+    loss: float | None  # None: not finite
+    metrics: dict[str, float | None]
+
+
+class Trial:
+    """One trial, as the function that trains it sees it.
+
+    Args:
+        number: the trial's number in the study.
+        hparams: the values of the space's parameters.
+        seed: the trial's own seed.
+        directory: where the trial's files live.
+        known: units whose reports the study has already.
+        target: units at which the present job ends.
+        send: takes every report that is new.
+        stopping: tells whether the study wants the trial to pause early.
+        runs: is told the process group of a program that the trial runs, and ``None`` after it.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        hparams: Mapping[str, Any],
+        seed: int,
+        directory: Path,
+        *,
+        known: int,
+        target: int,
+        send: Callable[[Report], None],
+        stopping: Callable[[], bool] = lambda: False,
+        runs: Callable[[int | None], None] = lambda group: None,
+    ) -> None:
+        self.number = number
+        self.hparams = dict(hparams)
+        self.seed = seed
+        self.target = target
+        self.directory = directory
+        self.stopped = False
+        self.runs = runs
+        self._units = 0
+        self._known = known
+        self._send = send
+        self._stopping = stopping
+        self._loads = False
+        self._names: tuple[str, ...] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        self._identity = {"hparams": json.loads(json.dumps(self.hparams, default=str)),
+                          "seed": seed}  # fmt: skip
+        self._journal = directory / "reports.jsonl"
+
+    @property
+    def reported(self) -> bool:
+        """Whether any report of this trial was ever made."""
+        return self._known > 0 or self._names is not None
+
+    @property
+    def units(self) -> int:
+        """Units of resource that the state in memory has had; :meth:`load` sets it."""
+        return self._units
+
+    def report(self, *, loss: Any = ..., units: int = 1, **metrics: Any) -> None:
+        """Say how good the state is after ``units`` more units of training.
+
+        Args:
+            loss: what the study makes small; NaN and infinity mean that the trial diverged.
+            units: how many units were trained since the last report.
+            **metrics: further numbers to record; the same names every time.
+
+        Raises:
+            TrainableError: the report cannot be understood.
+        """
+        if type(units) is not int or units < 1:
+            raise TrainableError(
+                f"report() was given units={units!r}", fix="give a whole number of at least 1"
+            )
+        if loss is ...:
+            raise TrainableError(
+                "report() was called without a loss",
+                fix="call trial.report(loss=...) with the number to make small",
+            )
+        # A state that was not saved since its last report is worth one more round of the loop:
+        # a function that loads gets until its next save, and at the latest until here.
+        if self.stopped:
+            raise Stop
+        if self.record(self._units + units, loss, metrics) and not self._loads:
+            raise Stop
+
+    def save(self, **state: Any) -> None:
+        """Keep the state after the units reported so far, so that the trial can go on from it.
+
+        Args:
+            **state: arrays, numbers, strings, and dicts or lists of them; at most a few seconds
+                of training are worth less than a save, so saving after every report is usual.
+
+        Raises:
+            TrainableError: a value is of another kind.
+        """
+        note = {"units": self._units, "trial": self._identity}
+        write_state(self.directory / "state.safetensors", state, note)
+        if self.stopped:
+            raise Stop
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was last saved, or ``None`` if the trial starts from zero.
+
+        Call it before the first report; ``trial.units`` is then the units of the saved state.
+        """
+        self._loads = True
+        found = read_state(self.directory / "state.safetensors")
+        if found is None or found[1]["trial"] != self._identity:
+            return None
+        if self._units == 0:
+            self._units = found[1]["units"]
+        return found[0]
+
+    def record(self, units: int, loss: Any, metrics: Mapping[str, Any]) -> bool:
+        """Take in a report without unwinding anything; return whether the job is over."""
+        report = Report(units, _number(loss, "loss"), self._check(metrics))
+        self._units = units
+        if units > self._known:
+            self._write(report)
+            self._tell(report)
+        self.stopped = self.stopped or self._stopping()
+        return self.stopped
+
+    def recover(self) -> bool:
+        """Tell again what was reported but may not have reached the study; return if that was all.
+
+        Reports are written beside the state before they are sent, so that nothing is lost when
+        the study's own process is killed before it has stored them.
+        """
+        for report in self._past():
+            if report.units > self._known:
+                self._tell(report)
+            if self.stopped:
+                break
+        return self.stopped
+
+    def _tell(self, report: Report) -> None:
+        self._known = report.units
+        self._send(report)
+        if report.units >= self.target or report.loss is None:
+            self.stopped = True
+
+    def _past(self) -> Iterator[Report]:
+        """Read the reports of this same trial that are on disk, and cut off what is not whole."""
+        content = self._journal.read_bytes() if self._journal.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        head, *lines = whole.splitlines() or [b""]
+        if not head or json.loads(head) != self._identity:
+            whole = (json.dumps(self._identity) + "\n").encode()
+            lines = []
+        if whole != content:
+            self._journal.write_bytes(whole)
+        return (Report(*json.loads(line)) for line in lines)
+
+    def _write(self, report: Report) -> None:
+        with self._journal.open("a") as stream:
+            stream.write(json.dumps(report) + "\n")
+
+    def _check(self, metrics: Mapping[str, Any]) -> dict[str, float | None]:
+        names = tuple(sorted(metrics))
+        if self._names is not None and names != self._names:
+            raise TrainableError(
+                f"report() was given the metrics {_list(names)} after {_list(self._names)}",
+                fix="report the same metrics every time",
+            )
+        self._names = names
+        return {name: _number(value, name) for name, value in metrics.items()}
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return "(" + ", ".join(names) + ")" if names else "(none)"
+
+
+def _number(value: Any, name: str) -> float | None:
+    """Return a report's value as a float, or ``None`` where it is not finite."""
+    number = math.nan
+    problem = value is not None and isinstance(value, str | bytes | bool)
+    if value is not None and not problem:
+        try:
+            number = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            problem = True
+        except OverflowError:
+            number = math.inf
+    if problem:
+        raise TrainableError(
+            f"report() was given {name}={value!r:.80}, which is not a number",
+            fix=f"give {name} as one number",
+        )
+    return number if math.isfinite(number) else None

@@ -1,0 +1,165 @@
+"""A worker process: ``python -m parafree.study._worker_main FD`` trains trials that it is told of.
+
+The study's process and this one speak JSON, one message a line, over a socket. When the socket
+closes, the study is gone and this process ends itself, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from parafree.core.errors import ParafreeError
+from parafree.study._trial import Report, Stop, Trial
+from parafree.study.trainables import Source
+
+_OURS = str(Path(__file__).parent)
+
+
+class Link:
+    """The worker's end of the socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.stop = threading.Event()
+        self._program: int | None = None
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def send(self, kind: str, **message: Any) -> None:
+        """Send one message; the study may be gone already, and then so is this process soon."""
+        line = json.dumps({"kind": kind, **message}).encode() + b"\n"
+        with self._lock:
+            self._connection.sendall(line)
+
+    def runs(self, program: int | None) -> None:
+        """Remember and tell which program to end when this process, or the study's, is killed."""
+        self._program = program
+        self.send("program", group=program)
+
+    def _listen(self) -> None:
+        try:
+            with self._connection.makefile("r", encoding="utf-8") as lines:
+                for line in lines:
+                    order = json.loads(line)
+                    if order["kind"] == "stop":
+                        self.stop.set()
+                    else:
+                        self.orders.put(order)
+        finally:
+            if self._program is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._program, signal.SIGKILL)
+            os._exit(0)
+
+
+def main(descriptor: int) -> None:
+    """Train what is ordered, one trial after the other, for ever."""
+    link = Link(socket.socket(fileno=descriptor))
+    load: Callable[[], Any] | None = None
+    while True:
+        order = link.orders.get()
+        if order["kind"] == "hello":
+            sys.path.extend(path for path in order["path"] if path not in sys.path)
+            load = _once(Source(**order["source"]))
+            continue
+        assert load is not None
+        _write_to(order["log"])
+        print(f"--- trial {order['trial']}, to unit {order['target']}", flush=True)
+        status, message = _train(load, order, link)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        link.stop.clear()
+        link.send("idle", status=status, message=message)
+
+
+def _once(source: Source) -> Callable[[], Any]:
+    """Load at the first trial, so that a failing import is told as that trial's failure."""
+    loaded: list[Any] = []
+
+    def load() -> Any:
+        if not loaded:
+            loaded.append(source.load())
+        return loaded[0]
+
+    return load
+
+
+def _train(load: Callable[[], Any], order: dict[str, Any], link: Link) -> tuple[str, str]:
+    def send(report: Report) -> None:
+        link.send("report", units=report.units, loss=report.loss, metrics=report.metrics)
+
+    try:
+        trial = Trial(
+            order["trial"],
+            order["hparams"],
+            order["seed"],
+            Path(order["directory"]),
+            known=order["units"],
+            target=order["target"],
+            send=send,
+            stopping=link.stop.is_set,
+            runs=link.runs,
+        )
+        if trial.recover():
+            return "paused", ""
+        load()(trial)
+    except Stop:
+        return "paused", ""
+    except BaseException as error:
+        return "failed", _explain(error, order["log"])
+    if trial.stopped:
+        return "paused", ""
+    if not trial.reported:
+        return "failed", "the function returned without calling trial.report(loss=...)"
+    return "finished", f"the trainable ended by itself after {trial.units} units"
+
+
+def _explain(error: BaseException, log: str) -> str:
+    """Say in one line what went wrong in the user's code and where; the log gets the rest."""
+    # The frames above the user's code are the worker's own and tell the user nothing.
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None and _is_ours(frames):
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames)
+    if isinstance(error, ParafreeError):
+        text = "; ".join(part for part in (error.what, error.where, error.fix) if part)
+    else:
+        text = traceback.format_exception_only(error)[-1].strip()
+    last = next(
+        (f for f in reversed(traceback.extract_tb(frames)) if not f.filename.startswith(_OURS)),
+        None,
+    )
+    place = f" ({last.filename}:{last.lineno})" if last else ""
+    return f"{text}{place}; the log is {log}"
+
+
+def _is_ours(frame: TracebackType) -> bool:
+    file = frame.tb_frame.f_code.co_filename
+    return file.startswith(_OURS) or "importlib" in file
+
+
+def _write_to(log: str) -> None:
+    """Let everything that this process and its children print go to the trial's log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
