@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import doctest
 import json
 import pickle
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,14 +131,13 @@ def test_configurations_round_trip(space, seed):
         config = space.config(row)
         u = space.point(config)
         assert u.shape == (space.dimension,) and ((u >= 0) & (u <= 1)).all()
-        # not config(u): a child's condition sits on the other side of an edge only within a
-        # rounding error of a real number, and then the row of names differs
         again = space.config(u)
+        assert again.keys() == config.keys()
         for name, value in config.items():
-            assert name in again
-            assert again[name] == (
-                pytest.approx(value, rel=1e-9, abs=1e-6) if isinstance(value, float) else value
-            )
+            if isinstance(space.parameters.get(name), Real):
+                width = space.parameters[name].high - space.parameters[name].low
+                value = pytest.approx(value, rel=1e-9, abs=1e-12 * width)
+            assert again[name] == value
         for name in set(space.names) - set(config):
             assert u[space.names.index(name)] == 0.5
 
@@ -339,6 +341,16 @@ def test_numeric_choice_is_a_number_everywhere():
     assert space.feasible(values).tolist() == [True, False, True, False]
 
 
+def test_a_configuration_read_back_from_json_is_understood():
+    space = Space(layers=Choice([(64,), (64, 64)], static=True), k=Choice([(1, 2), None]))
+    config = space.config([0.9, 0.1])
+    read = json.loads(json.dumps(config))
+    assert space.static_part(read) == space.static_part(config) == (("layers", (64, 64)),)
+    assert space.traced(read) == space.traced(config) == {"k": 0}
+    np.testing.assert_array_equal(space.point(read), space.point(config))
+    assert space.check(read) == config
+
+
 def test_fixed_values():
     space = Space(x=Real(0, 1), epochs=3, act="relu", bias=True, shape=[2, 3], seed=None)
     config = space.config([0.5])
@@ -513,6 +525,37 @@ def test_wrong_arrays():
     with pytest.raises(SpaceError, match="no value for 'n'"):
         space.encode({"x": np.zeros(3)})
     assert space.config([-1e-9, 1 + 1e-9]) == {"x": 0.0, "n": 3}
+
+
+# The page ----------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "space.md"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_every_python_example_of_the_page_is_true():
+    session = "\n".join(blocks("python"))
+    example = doctest.DocTestParser().get_doctest(session, {}, PAGE.name, str(PAGE), 0)
+    assert len(example.examples) > 20
+    heard = []
+    runner = doctest.DocTestRunner()
+    assert runner.run(example, out=heard.append).failed == 0, "".join(heard)
+
+
+def test_the_file_on_the_page_is_a_space():
+    (text,) = blocks("toml")
+    assert Space.from_toml(text) == Space(
+        epochs=10,
+        batch=Choice([32, 64, 128]),
+        layers=Int(1, 8),
+        lr=Real(1e-4, 1.0, log=True, help="step size of the optimiser"),
+        optimizer=Choice(["sgd", "adam"]),
+        momentum=Real(0.0, 0.99, when="optimizer == 'sgd'"),
+        constraints=["batch * layers <= 512"],
+    )
 
 
 # Costs ------------------------------------------------------------------------------------

@@ -368,11 +368,11 @@ class Choice:
 
     def number(self, value: Any) -> Any:
         """Return what a compiled program gets: the number, or the index of the option."""
-        return self._numbers[self._index[value]]
+        return self._numbers[self.index(value)]
 
     def index(self, value: Any) -> int:
-        """Return the index of an option."""
-        return self._index[value]
+        """Return the index of an option; a list that JSON made of a tuple is one too."""
+        return self._index[plain(value, "option") if isinstance(value, list) else value]
 
 
 @dataclass(frozen=True)

@@ -560,7 +560,9 @@ class Space:
             ...     {"lr": 0.5, "width": 8, "act": "relu"})
             (('width', 8), ('act', 'relu'))
         """
-        static = tuple((name, config.get(name, p.first)) for name, p in self._static.items())
+        static = tuple(
+            (name, plain(config.get(name, p.first), name)) for name, p in self._static.items()
+        )
         return static + tuple(self._constant.items())
 
     def traced(self, config: Mapping[str, Any]) -> dict[str, Any]:
