@@ -134,7 +134,7 @@ def tune(
 
 def _trainable(
     target: str | None, command: str | None, space_file: Path | None, timeout: float | None
-) -> tuple[Any, str, Space | None]:
+) -> tuple[Any, str | None, Space | None]:
     from parafree.core.errors import StudyError
     from parafree.study.trainables import load_target
 
@@ -152,7 +152,7 @@ def _trainable(
     from parafree.study._command import Command
 
     parsed = Command.parse(str(command), space.names, fixed=space.fixed, timeout=timeout)
-    return parsed, parsed.__name__, space
+    return parsed, None, space
 
 
 def _read_space(path: Path) -> Space:

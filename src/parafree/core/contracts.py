@@ -44,6 +44,11 @@ class Scheduler(Protocol[S]):
         """
         ...
 
+    @property
+    def finite(self) -> bool:
+        """Whether it comes to an end by itself; one that does not needs a budget."""
+        ...
+
     def init(self) -> S:
         """Return the state in which nothing has been asked yet."""
         ...

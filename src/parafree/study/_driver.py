@@ -7,7 +7,6 @@ only when to stop (and, under a time budget, when to confirm), and what it said 
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from parafree.study._executor import Executor
 from parafree.study._fold import Fold
 from parafree.study.budget import Budget, Interrupt
 from parafree.study.events import Event
+from parafree.study.history import Trial
 from parafree.study.store import Clock, Span, Store
 
 _FLUSH_S = 0.25  # reports reach the disk at least this often
@@ -88,13 +88,16 @@ class Driver:
         self._clock, self._progress, self._interrupt = clock, progress, interrupt
         self._goal = None if budget.target is None else sign * budget.target
         self._began: dict[int, tuple[float, int, int | None]] = {}  # when, units and lane then
-        self._done = self._reached = False
+        plan = executor.plan  # units that one `advance` may report at most
+        self._stride = plan.get("lanes", 1) * plan.get("devices", 1) * plan.get("chunk", 1)
+        self._reached = False
+        self._ended: str | None = None
         self._saved = time.monotonic()
 
     def run(self) -> str:
         """Run the loop; return why it ended."""
         try:
-            self._resume()
+            self._submit_all()
             while (reason := self._reason()) is None:
                 self._top_up()
                 if not self._executor.running():
@@ -112,47 +115,43 @@ class Driver:
     # When to stop -------------------------------------------------------------------------
 
     def _reason(self) -> str | None:
-        budget, fold = self._budget, self._fold
+        budget = self._budget
         if self._interrupt.reason is not None:
             return self._interrupt.reason
         if self._reached:
             return "target"
         if budget.seconds is not None and self._clock() >= budget.seconds:
             return "time"
-        if budget.units is not None and fold.units >= budget.units:
+        if budget.units is not None and self._fold.units >= budget.units:
             return "units"
-        if fold.confirming and not fold.repeating:
-            return self._why_confirmed()
-        return "done" if self._done else None
-
-    def _why_confirmed(self) -> str:
-        budget, fold = self._budget, self._fold
-        if budget.seconds is not None:
-            return "time"
-        if budget.units is not None and not fold.exhausted():
-            return "units"
-        return "trials" if budget.trials is not None and fold.asked >= budget.trials else "done"
+        return self._ended
 
     def _nothing_left(self) -> None:
         """Confirm the winner once nothing else can be done; then stop."""
-        if self._fold.confirming or not self._confirm(math.inf):
-            self._done = True
+        best = self._unconfirmed()
+        if best is not None and self._confirm(best, best.units):
+            return
+        capped = self._budget.trials is not None and self._fold.asked >= self._budget.trials
+        self._ended = "trials" if capped else "done"
 
     # What to run --------------------------------------------------------------------------
 
-    def _resume(self) -> None:
-        """Hand the jobs that were in flight to the executor, in the order they were asked for."""
+    def _submit_all(self) -> None:
+        """Hand every job in flight to the executor, repeats of the winner first.
+
+        Both a resumed run and one that begins to confirm pass here, so they go on alike.
+        """
         fold = self._fold
-        if fold.confirming and not fold.repeating:
-            self._journal.write(Event("search"))
-        for job in list((fold.repeating if fold.confirming else fold.jobs).values()):
-            self._submit(job)
+        for job in list(fold.repeating.values()):
+            self._submit(job, urgent=True)
+        if not (fold.repeating and self._alone):
+            for job in list(fold.jobs.values()):
+                self._submit(job)
 
     def _top_up(self) -> None:
         fold, budget = self._fold, self._budget
-        if self._time_to_confirm():
-            return
-        while not fold.confirming and self._executor.wants():
+        self._confirm_in_time()
+        while not (fold.repeating and self._alone) and self._executor.wants():
             may_start = budget.trials is None or fold.asked < budget.trials
             events = fold.decide(new=may_start)
             if not events:
@@ -163,10 +162,10 @@ class Driver:
             if job is not None:  # a trial that ended by itself is over as soon as it starts
                 self._submit(job)
 
-    def _submit(self, job: Job) -> None:
+    def _submit(self, job: Job, urgent: bool = False) -> None:
         trial = self._fold.history.trials[job.trial]
         seed = self._fold.trial_seed(job.trial)
-        self._executor.submit(job, trial.hparams, seed, trial.units)
+        self._executor.submit(job, trial.hparams, seed, trial.units, urgent=urgent)
         self._began[job.trial] = (self._clock(), trial.units, self._executor.lane_of(job.trial))
 
     def _record(self, event: Event) -> None:
@@ -181,8 +180,10 @@ class Driver:
         if event.trial in self._began:
             begin, units, lane = self._began.pop(event.trial)
             lane = self._executor.lane_of(event.trial) if lane is None else lane
-            span = Span(self._session, lane or 0, event.trial, begin, self._clock(), event.units - units)
-            self._journal.span(span)
+            had = event.units - units
+            self._journal.span(
+                Span(self._session, lane or 0, event.trial, begin, self._clock(), had)
+            )
 
     def _save_now_and_then(self) -> None:
         if time.monotonic() - self._saved > _SAVE_S:
@@ -191,49 +192,59 @@ class Driver:
 
     # Confirming the winner ----------------------------------------------------------------
 
-    def _time_to_confirm(self) -> bool:
-        """Begin to confirm when what is left of the budget is just enough for it."""
-        fold, budget = self._fold, self._budget
-        if fold.confirming or not self._repeats or self._goal is not None:
-            return False
-        left = math.inf if budget.units is None else budget.units - fold.units
-        left_s = math.inf if budget.seconds is None else budget.seconds - self._clock()
-        if left > _CONFIRM_SHARE * (budget.units or 0) and left_s > _CONFIRM_SHARE * (
-            budget.seconds or 0
-        ):
-            return False
-        best = fold.history.best()  # looks at every trial, so only near the end
-        if best is None:
-            return False
-        if left <= min(_CONFIRM_SHARE * (budget.units or 0), self._repeats * best.units):
-            return self._confirm(left / self._repeats)
-        needed_s = 1.1 * self._executor.estimate(self._repeats, best.units)
-        if left_s <= min(_CONFIRM_SHARE * (budget.seconds or 0), needed_s):
-            return self._confirm(best.units * left_s / max(needed_s, 1e-9))
-        return False
+    @property
+    def _alone(self) -> bool:
+        """Whether repeats run alone: under a budget of units all others would use theirs up."""
+        return self._budget.units is not None
 
-    def _confirm(self, affordable: float) -> bool:
-        """Start repeats of the best configuration; return whether there are any.
+    def _unconfirmed(self) -> Trial | None:
+        """Return the winner so far, unless it was repeated already or shall not be."""
+        history = self._fold.history
+        if not self._repeats or self._goal is not None or self._fold.repeating:
+            return None
+        best = history.best()
+        return None if best is None or history.repeats_of(best.id) else best
+
+    def _confirm_in_time(self) -> None:
+        """Begin to confirm when what is left of the budget is just enough for it."""
+        budget, fold = self._budget, self._fold
+        if budget.units is not None:
+            left, most = budget.units - fold.units, _CONFIRM_SHARE * budget.units
+            if left > most + self._stride:
+                return
+            best = fold.history.best()  # looks at every trial, so only near the end
+            if best is None or left > min(most, self._repeats * best.units) + self._stride:
+                return
+            if self._unconfirmed() is not None:
+                self._confirm(best, left / max(self._repeats, 1))
+            elif fold.history.repeats_of(best.id) and not fold.repeating:
+                self._ended = "units"
+        elif budget.seconds is not None:
+            left_s, most_s = budget.seconds - self._clock(), _CONFIRM_SHARE * budget.seconds
+            if left_s > most_s or (best := self._unconfirmed()) is None:
+                return
+            needed_s = 1.2 * self._executor.estimate(self._repeats, best.units)
+            if left_s <= min(most_s, needed_s) and not fold.history.repeats:
+                self._confirm(best, best.units * left_s / max(needed_s, 1e-9))
+
+    def _confirm(self, best: Trial, affordable: float) -> bool:
+        """Start repeats of the winner; return whether there are any.
 
         Args:
-            affordable: units that each of them may have at most.
+            best: the winner so far.
+            affordable: units that each repeat may have at most.
         """
-        fold = self._fold
-        best = fold.history.best()
-        if best is None or not self._repeats or self._goal is not None:
-            return False
-        step = fold.scheduler.min_units or 1
+        step = self._fold.scheduler.min_units or 1
         units = int(min(best.units, affordable) // step * step)
         if units < step:
             return False
-        self._executor.pause_all()
-        self._journal.write(
-            Event("confirm", best.id, units, data={"trial": best.id, "units": units})
-        )
+        data = {"trial": best.id, "units": units}
+        self._journal.write(Event("confirm", best.id, units, data=data))
         for _ in range(self._repeats):
-            trial = len(fold.history.trials)
+            trial = len(self._fold.history.trials)
             data = {"hparams": dict(best.hparams), "repeats": best.id}
             self._journal.write(Event("trial", trial, data=data))
             self._journal.write(Event("start", trial, units))
-            self._submit(fold.repeating[trial])
+        self._executor.pause_all()
+        self._submit_all()
         return True

@@ -27,8 +27,19 @@ class Executor(Protocol):
         """Whether there is room for one more job."""
         ...
 
-    def submit(self, job: Job, hparams: dict[str, Any], seed: int, units_done: int) -> None:
-        """Take a job for a trial that has had ``units_done`` units."""
+    def submit(
+        self,
+        job: Job,
+        hparams: dict[str, Any],
+        seed: int,
+        units_done: int,
+        *,
+        urgent: bool = False,
+    ) -> None:
+        """Take a job for a trial that has had ``units_done`` units; urgent ones run first.
+
+        Any number of jobs is taken; those that find no room wait in order.
+        """
         ...
 
     def advance(self) -> list[Event]:

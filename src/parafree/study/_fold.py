@@ -39,7 +39,6 @@ class Fold:
         self.history = History()
         self.jobs: dict[int, Job] = {}  # trial -> the job it is in, in the order asked
         self.repeating: dict[int, Job] = {}  # the same for repeats of the winner
-        self.confirming = False
         self.units = 0  # of all trials together
 
     @property
@@ -55,7 +54,7 @@ class Fold:
         """
         for event in events:
             if event.kind == "start" and event.trial in self._numbers:
-                new = self._numbers[event.trial] == self.asked - 1 and not self._had(event.trial)
+                new = (event.data or {}).get("new", True)
                 job = self.scheduler.ask(self._scheduling, new=new)
                 if job != Job(self._numbers[event.trial], event.units):
                     raise StudyError(
@@ -78,7 +77,9 @@ class Fold:
         if job is None:
             return []
         if job.trial < self.asked:
-            return [Event("start", self._trials[job.trial], job.units)]
+            # Said only where it matters: replaying the journal must ask the same question.
+            data = None if new else {"new": False}
+            return [Event("start", self._trials[job.trial], job.units, data=data)]
         trial = len(self.history.trials)
         hparams = self.sampler.ask(self._sampling, job.trial)
         return [Event("trial", trial, data={"hparams": hparams}), Event("start", trial, job.units)]
@@ -111,8 +112,6 @@ class Fold:
                     self._over(event.trial, event.loss)
             case "end":
                 self._end(event)
-            case "confirm" | "search":
-                self.confirming = event.kind == "confirm"
 
     def _had(self, trial: int) -> int:
         return self.history.trials[trial].units

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from parafree.core import catalogue
 from parafree.core.errors import StudyError
 from parafree.core.space import Space
+
+
+def name_of(trainable: Any) -> str:
+    """Return what a trainable is called: a function's or class's name, a command's program.
+
+    Example:
+        >>> def train(trial): ...
+        >>> name_of(train)
+        'train'
+    """
+    arguments = getattr(trainable, "arguments", None)
+    if arguments is not None:
+        # `python train.py --lr {lr}` is about train.py, whatever runs it.
+        files = [each for each in arguments if Path(each).suffix and "{" not in each]
+        return Path(files[0] if files else arguments[0]).stem
+    return str(getattr(trainable, "__name__", type(trainable).__name__))
 
 
 def describe(method: Any) -> dict[str, Any]:

@@ -21,7 +21,6 @@ KINDS = {
     "report": "the trial has had `units` units; its loss, and other metrics in data",
     "end": "the trial ends for good before its job is done: failed or finished, and why",
     "confirm": "the best configuration is about to be repeated with fresh seeds",
-    "search": "the search goes on after a confirmation",
 }
 
 _REQUIRED = {

@@ -12,6 +12,7 @@ lost is computed again to the same bits.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import deque
@@ -48,6 +49,7 @@ class _Run:
     seed: int
     order: int
     traced: dict[str, Any]
+    urgent: bool = False
     lane: int = -1
     loss: float = math.inf
 
@@ -63,6 +65,12 @@ class _Group:
     arrays: dict[str, np.ndarray]
     last_run: int = 0  # reports made by all groups when this one ran last
     static: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def urgent(self) -> int:
+        """How many urgent jobs run or wait."""
+        runs = [run for run in self.lanes if run is not None]
+        return sum(run.urgent for run in itertools.chain(runs, *self.waiting))
 
     @property
     def ready(self) -> int:
@@ -176,7 +184,15 @@ class Lanes:
             return False
         return all(group.ready < lanes for group in self._groups.values())
 
-    def submit(self, job: Job, hparams: dict[str, Any], seed: int, units_done: int) -> None:
+    def submit(
+        self,
+        job: Job,
+        hparams: dict[str, Any],
+        seed: int,
+        units_done: int,
+        *,
+        urgent: bool = False,
+    ) -> None:
         """Queue a job in its static group, on the device that the trial belongs to."""
         static = self._space.static_part(hparams)
         group = self._groups.get(static)
@@ -185,7 +201,7 @@ class Lanes:
             group.last_run = self._reports
             self._groups[static] = group
         traced = self._typed(self._space.traced(hparams))
-        run = _Run(job.trial, job.units, units_done, seed, self._orders, traced)
+        run = _Run(job.trial, job.units, units_done, seed, self._orders, traced, urgent)
         self._orders += 1
         self._running += 1
         group.waiting[job.trial % self._plan.devices].append(run)
@@ -326,8 +342,8 @@ class Lanes:
         """Return the group with the most lanes to fill; waiting counts as well."""
         lanes = self._plan.lanes * self._plan.devices
 
-        def score(group: _Group) -> int:
-            return group.ready * (4 * lanes + self._reports - group.last_run)
+        def score(group: _Group) -> tuple[int, int]:
+            return group.urgent, group.ready * (4 * lanes + self._reports - group.last_run)
 
         groups = [group for group in self._groups.values() if group.ready]
         # Names decide ties, so that the order in which groups were first met does not.

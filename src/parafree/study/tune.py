@@ -21,7 +21,7 @@ from parafree.study.history import Trial
 from parafree.study.progress import Progress
 from parafree.study.store import Store, StudyRecord
 from parafree.study.study import Study
-from parafree.study.trainables import StopImport, in_worker, kind_of, name_of, space_of
+from parafree.study.trainables import StopImport, in_worker, kind_of, space_of
 
 
 def tune(
@@ -101,7 +101,7 @@ def tune(
     kind = kind_of(trainable)
     given = _given(trainable, kind, space, objective, maximize, seed, scheduler, sampler)
     opened = Store.open(store)
-    record = _find_or_create(opened, name or name_of(trainable), given)
+    record = _find_or_create(opened, name or _spec.name_of(trainable), given)
     with opened.lock(record.id), Interrupt() as interrupt:
         session = _Session(opened, record, trainable, scheduler, sampler, clock)
         with Progress(record.name, budget, quiet=not progress) as shown:
@@ -133,7 +133,7 @@ def _given(
 ) -> dict[str, Any]:
     """Return what this call says about the study; what it leaves open is absent."""
     space = space or space_of(trainable)
-    given: dict[str, Any] = {"kind": kind, "trainable": name_of(trainable)}
+    given: dict[str, Any] = {"kind": kind, "trainable": _spec.name_of(trainable)}
     if space is not None:
         if not isinstance(space, Space):
             raise StudyError(f"space is a {type(space).__name__}, not a parafree.Space")
@@ -207,7 +207,7 @@ class _Session:
             scheduler = replace(self._scheduler, min_units=min_units)  # type: ignore[type-var]
             self.fold = Fold(scheduler, self._sampler, self._space, spec["seed"])
             self.fold.replay(events)
-            if budget.empty and not _ends(self.fold):
+            if budget.empty and not scheduler.finite:
                 raise StudyError(
                     "nothing says when to stop",
                     where="budget",
@@ -297,11 +297,6 @@ def _check_fixed(plan: dict[str, Any], fixed: dict[str, Any]) -> None:
                 where=key,
                 fix="leave it out: the plan is part of the study",
             )
-
-
-def _ends(fold: Fold) -> bool:
-    """Whether the scheduler stops by itself: it has a maximum, or a number of rounds."""
-    return bool(getattr(fold.scheduler, "finite", False))
 
 
 def _versions() -> dict[str, str]:

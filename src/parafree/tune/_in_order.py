@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappush
 
 from parafree.core.contracts import Job
 from parafree.tune._bracket import Bracket
@@ -33,18 +33,28 @@ class InOrder:
             heappush(self.ready, (self.runs, name))
         self.runs += 1
 
-    def ask(self, open_next: Callable[[InOrder], bool]) -> Job | None:
+    def ask(self, open_next: Callable[[InOrder], bool], new: bool = True) -> Job | None:
         """Return the first job that can start; ``open_next`` opens a run, or returns False."""
+        if not new:
+            return self._ask_known()
         while not self.ready:
             if not open_next(self):
                 return None
-        run, name = self.ready[0]
+        return self._start(*self.ready[0])
+
+    def _ask_known(self) -> Job | None:
+        """Return the first job of a known trial; brackets that wait for new trials are passed."""
+        known = [run for run in self.ready if not self.brackets[run[1]].fresh]
+        return self._start(*min(known)) if known else None
+
+    def _start(self, run: int, name: int) -> Job:
         bracket = self.brackets[name]
         trial, units = bracket.start(self.trials)
         self.trials += trial == self.trials
         self.home[trial] = run, name
         if not bracket.startable:
-            heappop(self.ready)
+            self.ready.remove((run, name))
+            heapify(self.ready)
         return Job(trial, units)
 
     def tell(self, job: Job, loss: float) -> int:

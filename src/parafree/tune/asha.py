@@ -71,6 +71,11 @@ class ASHA:
             require_integer(self, "max_units", self.max_units, 1)
             require_order(self, self.min_units or 1, self.max_units)
 
+    @property
+    def finite(self) -> bool:
+        """Whether it comes to an end by itself."""
+        return False
+
     def init(self) -> ASHAState:
         """Return the state in which nothing has been asked yet."""
         base = require_known(self, self.min_units)

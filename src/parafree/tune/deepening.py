@@ -78,6 +78,11 @@ class Deepening:
         if self.min_units is not None:
             require_integer(self, "min_units", self.min_units, 1)
 
+    @property
+    def finite(self) -> bool:
+        """Whether it comes to an end by itself."""
+        return False
+
     def init(self) -> DeepeningState:
         """Return the state in which nothing has been asked yet."""
         base = require_known(self, self.min_units)

@@ -94,13 +94,18 @@ class IDHyperband:
     def _first_s_max(self) -> int:
         return count_powers(self.max_units // self.min_units, self.eta)
 
+    @property
+    def finite(self) -> bool:
+        """Whether it comes to an end by itself."""
+        return self.deepenings is not None
+
     def init(self) -> InOrder:
         """Return the state in which nothing has been asked yet."""
         return InOrder()
 
-    def ask(self, state: InOrder) -> Job | None:
+    def ask(self, state: InOrder, new: bool = True) -> Job | None:
         """Return the next job of the earliest bracket that has one."""
-        return state.ask(self._open_next)
+        return state.ask(self._open_next, new)
 
     def tell(self, state: InOrder, job: Job, loss: float) -> None:
         """Take in that ``job`` has ended with ``loss``."""

@@ -59,6 +59,11 @@ class RandomSearch:
         """Units of every job."""
         return self.max_units
 
+    @property
+    def finite(self) -> bool:
+        """Whether it comes to an end by itself."""
+        return False
+
     def init(self) -> RandomSearchState:
         """Return the state in which nothing has been asked yet."""
         return RandomSearchState()

@@ -76,15 +76,20 @@ class SuccessiveHalving:
     def _top(self) -> int:
         return count_powers(self.max_units // self.min_units, self.eta)
 
+    @property
+    def finite(self) -> bool:
+        """Whether it comes to an end by itself."""
+        return True
+
     def init(self) -> InOrder:
         """Return the state in which nothing has been asked yet."""
         state = InOrder()
         state.open(0, Bracket(self.min_units, self.eta), self.trials, self._top)
         return state
 
-    def ask(self, state: InOrder) -> Job | None:
+    def ask(self, state: InOrder, new: bool = True) -> Job | None:
         """Return the next job of the rung, or ``None`` while the rung waits or after the end."""
-        return state.ask(open_next=lambda _: False)
+        return state.ask(lambda _: False, new)
 
     def tell(self, state: InOrder, job: Job, loss: float) -> None:
         """Take in that ``job`` has ended with ``loss``."""
