@@ -312,24 +312,23 @@ def _parse(line: bytes) -> dict[str, Any] | None:
             f"the program printed a line that is not JSON: {text:.80} ({error})",
             fix='print reports as {"unit": 3, "loss": 0.21}, and nothing else that starts with {',
         ) from error
-    for name in ("unit", "loss"):
-        if name not in report:
-            raise TrainableError(
-                f"the program printed a report without {name!r}: {text:.80}",
-                fix='print reports as {"unit": 3, "loss": 0.21}',
-            )
+    if "unit" not in report:
+        raise TrainableError(
+            f"the program printed a report without a unit: {text:.80}",
+            fix='print reports as {"unit": 3, "loss": 0.21}',
+        )
     return dict(report)
 
 
 def _feed(trial: Trial, report: dict[str, Any], last: int) -> int:
     """Hand a report to the trial; return its unit."""
-    unit, loss = report.pop("unit"), report.pop("loss")
+    unit = report.pop("unit")
     if type(unit) is not int or unit <= last:
         raise TrainableError(
             f"the program reported unit {unit!r} after unit {last}",
             fix="count units up from 1, or from the checkpoint's unit",
         )
-    trial.record(unit, loss, report)
+    trial.record(unit, report)
     return unit
 
 

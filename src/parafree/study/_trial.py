@@ -34,6 +34,8 @@ class Trial:
         directory: where the trial's files live.
         known: units whose reports the study has already.
         target: units at which the present job ends.
+        objective: the metric that the study makes small, or large.
+        maximize: whether larger is better; the study's loss is then the metric's negative.
         send: takes every report that is new.
         stopping: tells whether the study wants the trial to pause early.
         runs: is told the process group of a program that the trial runs, and ``None`` after it.
@@ -48,6 +50,8 @@ class Trial:
         *,
         known: int,
         target: int,
+        objective: str = "loss",
+        maximize: bool = False,
         send: Callable[[Report], None],
         stopping: Callable[[], bool] = lambda: False,
         runs: Callable[[int | None], None] = lambda group: None,
@@ -60,7 +64,10 @@ class Trial:
         self.stopped = False
         self.runs = runs
         self._units = 0
+        self.loss: float | None = None  # of the last report, in this process or before
         self._known = known
+        self.objective = objective
+        self._sign = -1.0 if maximize else 1.0
         self._send = send
         self._stopping = stopping
         self._loads = False
@@ -80,13 +87,14 @@ class Trial:
         """Units of resource that the state in memory has had; :meth:`load` sets it."""
         return self._units
 
-    def report(self, *, loss: Any = ..., units: int = 1, **metrics: Any) -> None:
+    def report(self, *, units: int = 1, **metrics: Any) -> None:
         """Say how good the state is after ``units`` more units of training.
 
         Args:
-            loss: what the study makes small; NaN and infinity mean that the trial diverged.
             units: how many units were trained since the last report.
-            **metrics: further numbers to record; the same names every time.
+            **metrics: numbers by name, the same names every time; ``loss``, or whatever the
+                study's objective is called, is one of them. NaN and infinity there mean that
+                the trial diverged.
 
         Raises:
             TrainableError: the report cannot be understood.
@@ -95,16 +103,11 @@ class Trial:
             raise TrainableError(
                 f"report() was given units={units!r}", fix="give a whole number of at least 1"
             )
-        if loss is ...:
-            raise TrainableError(
-                "report() was called without a loss",
-                fix="call trial.report(loss=...) with the number to make small",
-            )
         # A state that was not saved since its last report is worth one more round of the loop:
         # a function that loads gets until its next save, and at the latest until here.
         if self.stopped:
             raise Stop
-        if self.record(self._units + units, loss, metrics) and not self._loads:
+        if self.record(self._units + units, metrics) and not self._loads:
             raise Stop
 
     def save(self, **state: Any) -> None:
@@ -135,9 +138,13 @@ class Trial:
             self._units = found[1]["units"]
         return found[0]
 
-    def record(self, units: int, loss: Any, metrics: Mapping[str, Any]) -> bool:
+    def record(self, units: int, metrics: Mapping[str, Any]) -> bool:
         """Take in a report without unwinding anything; return whether the job is over."""
-        report = Report(units, _number(loss, "loss"), self._check(metrics))
+        numbers = self._check(metrics)
+        value = numbers[self.objective]
+        if self._sign > 0:
+            del numbers[self.objective]
+        report = Report(units, None if value is None else self._sign * value, numbers)
         self._units = units
         if units > self._known:
             self._write(report)
@@ -152,6 +159,7 @@ class Trial:
         the study's own process is killed before it has stored them.
         """
         for report in self._past():
+            self.loss = report.loss
             if report.units > self._known:
                 self._tell(report)
             if self.stopped:
@@ -159,7 +167,7 @@ class Trial:
         return self.stopped
 
     def _tell(self, report: Report) -> None:
-        self._known = report.units
+        self._known, self.loss = report.units, report.loss
         self._send(report)
         if report.units >= self.target or report.loss is None:
             self.stopped = True
@@ -181,10 +189,15 @@ class Trial:
             stream.write(json.dumps(report) + "\n")
 
     def _check(self, metrics: Mapping[str, Any]) -> dict[str, float | None]:
-        names = tuple(sorted(metrics))
-        if self._names is not None and names != self._names:
+        names = tuple(metrics)
+        if self.objective not in metrics:
             raise TrainableError(
-                f"report() was given the metrics {_list(names)} after {_list(self._names)}",
+                f"a report has no {self.objective!r}; it has {_list(names)}",
+                fix=f"report {self.objective}, as a number, every time",
+            )
+        if self._names is not None and set(names) != set(self._names):
+            raise TrainableError(
+                f"a report has {_list(names)} after one with {_list(self._names)}",
                 fix="report the same metrics every time",
             )
         self._names = names
@@ -192,7 +205,7 @@ class Trial:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    return "(" + ", ".join(names) + ")" if names else "(none)"
+    return ", ".join(names) or "nothing"
 
 
 def _number(value: Any, name: str) -> float | None:
@@ -208,7 +221,7 @@ def _number(value: Any, name: str) -> float | None:
             number = math.inf
     if problem:
         raise TrainableError(
-            f"report() was given {name}={value!r:.80}, which is not a number",
+            f"a report has {name}={value!r:.80}, which is not a number",
             fix=f"give {name} as one number",
         )
     return number if math.isfinite(number) else None

@@ -78,11 +78,11 @@ def main(descriptor: int) -> None:
         assert load is not None
         _write_to(order["log"])
         print(f"--- trial {order['trial']}, to unit {order['target']}", flush=True)
-        status, message = _train(load, order, link)
+        idle = _train(load, order, link)
         sys.stdout.flush()
         sys.stderr.flush()
         link.stop.clear()
-        link.send("idle", status=status, message=message)
+        link.send("idle", **idle)
 
 
 def _once(source: Source) -> Callable[[], Any]:
@@ -97,34 +97,42 @@ def _once(source: Source) -> Callable[[], Any]:
     return load
 
 
-def _train(load: Callable[[], Any], order: dict[str, Any], link: Link) -> tuple[str, str]:
+def _train(load: Callable[[], Any], order: dict[str, Any], link: Link) -> dict[str, Any]:
+    """Train one trial to the end of its job; return how it ended."""
+
     def send(report: Report) -> None:
         link.send("report", units=report.units, loss=report.loss, metrics=report.metrics)
 
+    def ended(status: str, message: str = "") -> dict[str, Any]:
+        return {"status": status, "message": message, "loss": trial.loss}
+
+    trial = Trial(
+        order["trial"],
+        order["hparams"],
+        order["seed"],
+        Path(order["directory"]),
+        known=order["units"],
+        target=order["target"],
+        objective=order["objective"],
+        maximize=order["maximize"],
+        send=send,
+        stopping=link.stop.is_set,
+        runs=link.runs,
+    )
     try:
-        trial = Trial(
-            order["trial"],
-            order["hparams"],
-            order["seed"],
-            Path(order["directory"]),
-            known=order["units"],
-            target=order["target"],
-            send=send,
-            stopping=link.stop.is_set,
-            runs=link.runs,
-        )
-        if trial.recover():
-            return "paused", ""
-        load()(trial)
+        if not trial.recover():
+            load()(trial)
     except Stop:
-        return "paused", ""
+        pass
     except BaseException as error:
-        return "failed", _explain(error, order["log"])
+        return ended("failed", _explain(error, order["log"]))
     if trial.stopped:
-        return "paused", ""
+        return ended("paused")
     if not trial.reported:
-        return "failed", "the function returned without calling trial.report(loss=...)"
-    return "finished", f"the trainable ended by itself after {trial.units} units"
+        return ended(
+            "failed", "the trainable ended without any report; call trial.report(loss=...)"
+        )
+    return ended("finished", f"the trainable ended by itself after {trial.units} units")
 
 
 def _explain(error: BaseException, log: str) -> str:

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import selectors
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from parafree.core.contracts import Job
+from parafree.study._executor import Usage
+from parafree.study._worker_process import WorkerProcess, describe_exit, environment_of
 from parafree.study.events import Event
 from parafree.study.trainables import Source
 
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 _TICK = 0.5  # seconds that advance() waits at most
+_PAUSE = 5.0  # seconds that a trial has to reach its next report when all are paused
 
 
 @dataclass
@@ -42,6 +33,37 @@ class _Run:
     loss: float | None = None
     last: Event | None = None  # the report that ends the job, kept until the worker lets go of it
     deaths: int = 0
+    begun: float = 0.0
+    units_begun: int = 0
+
+
+_Worker = WorkerProcess[_Run]
+
+
+@dataclass
+class _Spent:
+    """Seconds and units, for the study's statistics."""
+
+    began: float
+    waited_s: float = 0.0
+    trained_s: float = 0.0
+    units: int = 0
+
+    def add(self, run: _Run) -> None:
+        """Take in a run that a worker has let go of."""
+        self.trained_s += time.monotonic() - run.begun
+        self.units += run.units - run.units_begun
+
+    def total(self, busy: list[_Worker]) -> float:
+        """Seconds of all workers together, those that are still at it included."""
+        now = time.monotonic()
+        return self.trained_s + sum(now - worker.run.begun for worker in busy if worker.run)
+
+    def per_unit(self, busy: list[_Worker]) -> float:
+        """Seconds that one worker takes for one unit; 0 while nothing was reported."""
+        runs = [worker.run for worker in busy if worker.run]
+        units = self.units + sum(run.units - run.units_begun for run in runs)
+        return self.total(busy) / units if units else 0.0
 
 
 class WorkerExecutor:
@@ -51,6 +73,8 @@ class WorkerExecutor:
         trainable: a function of ``trial``, or a :class:`Command`.
         folder: where the states and logs of this study's trials go.
         workers: how many trials at once; as many as there are cores by default.
+        objective: which of the reported metrics is the loss.
+        maximize: whether larger is better; the loss is then the metric's negative.
 
     Raises:
         TrainableError: the function cannot be sent to another process.
@@ -70,14 +94,25 @@ class WorkerExecutor:
         >>> executor.close()
     """
 
-    def __init__(self, trainable: Any, folder: Path, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        trainable: Any,
+        folder: Path,
+        workers: int | None = None,
+        *,
+        objective: str = "loss",
+        maximize: bool = False,
+    ) -> None:
         self._source = asdict(Source.of(trainable))
         self._folder = folder.resolve()
         self._count = workers or os.cpu_count() or 1
         self._workers: list[_Worker | None] = [None] * self._count
+        self._objective, self._maximize = objective, maximize
+        self._waiting: deque[_Run] = deque()
         self._events: deque[Event] = deque()
+        self._spent = _Spent(time.monotonic())
         self._ready = selectors.DefaultSelector()
-        self._environment = _environment(self._count)
+        self._environment = environment_of(self._count)
         (self._folder / "logs").mkdir(parents=True, exist_ok=True)
 
     @property
@@ -91,17 +126,17 @@ class WorkerExecutor:
 
     def running(self) -> int:
         """How many jobs are neither done nor ended."""
-        return sum(worker is not None and worker.run is not None for worker in self._workers)
+        return len(self._busy()) + len(self._waiting)
 
     def lane_of(self, trial: int) -> int | None:
         """Return which worker trains ``trial`` now, counted from 0."""
-        for number, worker in enumerate(self._workers):
-            if worker and worker.run and worker.run.job.trial == trial:
-                return number
+        for worker in self._busy():
+            if worker.run and worker.run.job.trial == trial:
+                return worker.number
         return None
 
     def submit(self, job: Job, hparams: Mapping[str, Any], seed: int, units_done: int) -> None:
-        """Start a job in a free worker.
+        """Start a job in a free worker, or as soon as one is free.
 
         Args:
             job: the trial and the units that it shall have had.
@@ -109,9 +144,8 @@ class WorkerExecutor:
             seed: the trial's own seed.
             units_done: units whose reports the study has; they are not told again.
         """
-        number = next(n for n, w in enumerate(self._workers) if w is None or w.run is None)
-        worker = self._workers[number] or self._start(number)
-        self._order(worker, _Run(job, hparams, seed, units_done))
+        self._waiting.append(_Run(job, hparams, seed, units_done))
+        self._fill()
 
     def advance(self) -> list[Event]:
         """Wait until something was reported, half a second at most; return it in order.
@@ -120,34 +154,50 @@ class WorkerExecutor:
             Events of the kinds "report" and "end". A job is over with the report that reaches its
             units, with a report without a loss (the trial diverged), or with an "end".
         """
-        deadline = time.monotonic() + _TICK
+        begin = time.monotonic()
         while not self._events and self.running():
-            for key, _ in self._ready.select(max(0.0, deadline - time.monotonic())):
+            left = begin + _TICK - time.monotonic()
+            for key, _ in self._ready.select(max(0.0, left)):
                 self._hear(key.data)
-            if time.monotonic() >= deadline:
+            if left <= 0:
                 self._bury()
                 break
+        self._spent.waited_s += time.monotonic() - begin
         events = list(self._events)
         self._events.clear()
         return events
 
-    def pause_all(self, grace: float = 5.0) -> None:
-        """Let every trial pause at its next report; the next :meth:`advance` returns the last ones.
+    def pause_all(self) -> None:
+        """Let every trial pause at its next report, and drop its job.
 
-        Args:
-            grace: seconds to wait; what still runs then is ended, and goes on later from its last
-                save.
+        What does not report within a few seconds is ended, and goes on later from its last save.
+        What is reported meanwhile is returned by the next :meth:`advance`.
         """
+        self._waiting.clear()
         for worker in self._busy():
             worker.send(kind="stop")
+        deadline = time.monotonic() + _PAUSE
         held: list[Event] = []
-        deadline = time.monotonic() + grace
         while self.running() and time.monotonic() < deadline:
             held += self.advance()
         for worker in self._busy():
-            self._let_go(worker, "paused", "")
+            self._let_go(worker, {"status": "paused"})
             self._drop(worker)
         self._events.extendleft(reversed(held))
+
+    def estimate(self, jobs: int, units: int) -> float:
+        """Return about how many seconds so many jobs of so many units will take together."""
+        rounds = -(-jobs // self._count)
+        return rounds * units * self._spent.per_unit(self._busy())
+
+    def save(self) -> None:
+        """Do nothing: functions and commands save their own states as they go."""
+
+    def usage(self) -> Usage:
+        """Return what was spent; nothing is compiled here."""
+        elapsed = time.monotonic() - self._spent.began
+        busy = self._spent.total(self._busy()) / max(1e-9, elapsed * self._count)
+        return Usage(compile_s=0.0, work_s=self._spent.waited_s, busy=min(1.0, busy))
 
     def close(self) -> None:
         """End every worker process that this executor started, and wait for them."""
@@ -159,6 +209,12 @@ class WorkerExecutor:
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker and worker.run]
 
+    def _fill(self) -> None:
+        for number in range(self._count):
+            worker = self._workers[number]
+            if self._waiting and (worker is None or worker.run is None):
+                self._order(worker or self._start(number), self._waiting.popleft())
+
     def _start(self, number: int) -> _Worker:
         worker = _Worker(number, self._folder / "logs", self._environment)
         self._workers[number] = worker
@@ -167,7 +223,7 @@ class WorkerExecutor:
         return worker
 
     def _order(self, worker: _Worker, run: _Run) -> None:
-        worker.run = run
+        worker.run, run.begun, run.units_begun = run, time.monotonic(), run.units
         worker.send(
             kind="train",
             trial=run.job.trial,
@@ -175,6 +231,8 @@ class WorkerExecutor:
             units=run.units,
             hparams=dict(run.hparams),
             seed=run.seed,
+            objective=self._objective,
+            maximize=self._maximize,
             directory=str(self._folder / "states" / str(run.job.trial)),
             log=str(self._log(run.job.trial)),
         )
@@ -191,7 +249,8 @@ class WorkerExecutor:
             if message["kind"] == "program":
                 worker.program = message["group"]
             elif message["kind"] == "idle":
-                self._let_go(worker, message["status"], message["message"])
+                self._let_go(worker, message)
+                self._fill()
             elif worker.run is not None:
                 self._take(worker.run, message)
 
@@ -208,15 +267,21 @@ class WorkerExecutor:
         else:
             self._events.append(event)
 
-    def _let_go(self, worker: _Worker, status: str, message: str) -> None:
+    def _let_go(self, worker: _Worker, message: dict[str, Any]) -> None:
+        """Take in how a worker's run ended."""
         run, worker.run = worker.run, None
         if run is None:
             return
-        if run.last is not None and status != "failed":
+        self._spent.add(run)
+        if run.last is not None and message["status"] != "failed":
             self._events.append(run.last)
-        elif status != "paused":
-            data = {"status": status, "message": message}
-            self._events.append(Event("end", run.job.trial, run.units, run.loss, data))
+        elif message["status"] != "paused":
+            loss = message["loss"] if run.loss is None else run.loss
+            self._end(run, loss, message["status"], message["message"])
+
+    def _end(self, run: _Run, loss: float | None, status: str, message: str) -> None:
+        data = {"status": status, "message": message}
+        self._events.append(Event("end", run.job.trial, run.units, loss, data))
 
     def _bury(self) -> None:
         """Notice dead workers whose sockets something that they started still holds open."""
@@ -233,105 +298,21 @@ class WorkerExecutor:
         if run is None:
             return
         run.deaths += 1
+        self._spent.add(run)
         if run.last is not None:
             self._events.append(run.last)
         elif run.deaths == 1:
             self._order(self._start(worker.number), run)
         else:
-            how = _how(worker.process.returncode)
+            how = describe_exit(worker.process.returncode)
             message = (
                 f"the worker process {how}, twice in the same job;"
                 f" the logs are {self._log(run.job.trial)} and {worker.log}"
             )
-            data = {"status": "failed", "message": message}
-            self._events.append(Event("end", run.job.trial, run.units, run.loss, data))
+            self._end(run, run.loss, "failed", message)
+        self._fill()
 
     def _drop(self, worker: _Worker) -> None:
         self._ready.unregister(worker.connection)
         self._workers[worker.number] = None
         worker.end()
-
-
-@dataclass
-class _Worker:
-    """A child process and the socket to it."""
-
-    number: int
-    logs: Path
-    environment: Mapping[str, str]
-    run: _Run | None = None
-    program: int | None = None
-    process: subprocess.Popen[bytes] = field(init=False)
-    connection: socket.socket = field(init=False)
-    _partial: bytes = b""
-
-    def __post_init__(self) -> None:
-        self.connection, theirs = socket.socketpair()
-        # -P keeps the working folder, and modules that happen to lie there, off the path until
-        # the study says which path its own process has.
-        arguments = [sys.executable, "-P", "-m", "parafree.study._worker_main"]
-        with theirs, self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*arguments, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                env=self.environment,
-                start_new_session=True,  # Ctrl-C in the terminal is for the study alone
-            )
-
-    @property
-    def log(self) -> Path:
-        """Where it writes while it trains nothing."""
-        return self.logs / f"worker-{self.number}.log"
-
-    def send(self, **message: Any) -> None:
-        """Send one message; a worker that is dead is noticed when it is listened to."""
-        line = json.dumps(message, default=_plain).encode() + b"\n"
-        with contextlib.suppress(OSError):
-            self.connection.sendall(line)
-
-    def receive(self) -> list[dict[str, Any]] | None:
-        """Return the messages that have come, or ``None`` when none will come any more."""
-        try:
-            chunk = self.connection.recv(1 << 20, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return []
-        except OSError:
-            return None
-        if not chunk:
-            return None
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
-        return [json.loads(line) for line in lines]
-
-    def end(self) -> None:
-        """Close the socket, which ends the child, and make sure of it and all it started."""
-        self.connection.close()
-        if self.run is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1.0)
-        for group in (self.program, self.process.pid):
-            if group is not None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(group, signal.SIGKILL)
-        self.process.wait()
-
-
-def _environment(workers: int) -> dict[str, str]:
-    """Share the cores out among the workers, except where the user has decided."""
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
-    return {**dict.fromkeys(_THREADS, threads), **os.environ, "PARAFREE_WORKER": "1"}
-
-
-def _plain(value: Any) -> Any:
-    """Turn a numpy scalar into the number that JSON knows."""
-    return value.item() if hasattr(value, "item") else str(value)
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"ended with status {code}"
-    if -code == signal.SIGKILL:
-        return "was killed (SIGKILL; too little memory is the usual reason)"
-    return f"was ended by {signal.Signals(-code).name}"
