@@ -1,0 +1,122 @@
+"""Hyperparameters as axes: numbers to draw, a scale, and ticks that a person can read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from parafree.core.space import Bool, Choice, Int, Real, Space
+from parafree.study._figures._style import number, plain
+
+Parameter = Real | Int | Choice | Bool
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One hyperparameter, ready to be drawn.
+
+    Args:
+        name: as in the space.
+        label: the name with its unit, safe as a plotly label.
+        help: the parameter's description; not yet escaped.
+        log: whether places are drawn by their logarithm.
+        options: texts of a categorical axis, whose values are their indices; else empty.
+        low: the smallest value.
+        high: the largest value.
+    """
+
+    name: str
+    label: str
+    help: str
+    log: bool
+    options: tuple[str, ...]
+    low: float
+    high: float
+
+    def values(self, configurations: Iterable[Mapping[str, Any]]) -> np.ndarray:
+        """Return one number per configuration; NaN where the parameter is not active."""
+        if not self.options:
+            return np.array([_real(c.get(self.name)) for c in configurations], dtype=float)
+        index = {text: i for i, text in enumerate(self.options)}
+        return np.array(
+            [index.get(_text(c[self.name]), np.nan) if self.name in c else np.nan
+             for c in configurations], dtype=float,
+        )  # fmt: skip
+
+    def place(self, values: np.ndarray) -> np.ndarray:
+        """Map values to [0, 1] along the axis; categories to the middle of equal cells."""
+        if self.options:
+            return (values + 0.5) / len(self.options)
+        change = np.log if self.log else np.asarray
+        with np.errstate(all="ignore"):
+            start, end = change(self.low), change(self.high)
+            return np.asarray((change(values) - start) / (end - start))
+
+    def ticks(self, count: int = 5) -> tuple[list[float], list[str]]:
+        """Return at most about ``count`` values with their texts (all options, if categorical)."""
+        if self.options:
+            return [float(i) for i in range(len(self.options))], [
+                plain(text, 18) for text in self.options
+            ]
+        values = _log_ticks(self.low, self.high, count) if self.log else None
+        values = values or _linear_ticks(self.low, self.high, count)
+        return values, [number(v, 3) for v in values]
+
+
+def axes_of(space: Space) -> list[Axis]:
+    """Return an axis for every parameter of the space that varies, in the space's order.
+
+    Example:
+        >>> axis, = axes_of(Space(lr=Real(1e-3, 1.0, log=True, unit="1/s")))
+        >>> axis.label, axis.ticks()[1]
+        ('lr (1/s)', ['0.001', '0.01', '0.1', '1'])
+    """
+    return [_axis(name, parameter) for name, parameter in space.parameters.items()]
+
+
+def _axis(name: str, parameter: Parameter) -> Axis:
+    if isinstance(parameter, Real | Int):
+        unit = f" ({plain(parameter.unit, 20)})" if parameter.unit else ""
+        log, low, high = parameter.log, float(parameter.low), float(parameter.high)
+        return Axis(name, plain(name, 40) + unit, parameter.help, log, (), low, high)
+    options: Sequence[Any] = parameter.options if isinstance(parameter, Choice) else (False, True)
+    texts = tuple(_text(option) for option in options)
+    return Axis(name, plain(name, 40), parameter.help, False, texts, 0.0, len(texts) - 1.0)
+
+
+def _text(value: Any) -> str:
+    """An option as text; a list read back from JSON and the tuple it was are the same."""
+    return str(tuple(value)) if isinstance(value, list) else str(value)
+
+
+def _real(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _log_ticks(low: float, high: float, count: int) -> list[float]:
+    """Powers of ten between the bounds; powers of two where there are too few of ten."""
+    for base in (10.0, 2.0):
+        first = math.ceil(math.log(low, base) - 1e-9)
+        last = math.floor(math.log(high, base) + 1e-9)
+        step = max(1, math.ceil((last - first) / count))
+        ticks = [base**p for p in range(first, last + 1, step)]
+        if len(ticks) >= 3:
+            return ticks
+    return []
+
+
+def _linear_ticks(low: float, high: float, count: int) -> list[float]:
+    """Round numbers between the bounds."""
+    raw = (high - low) / max(count - 1, 1)
+    power = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else 1.0
+    step = next((m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999), power)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
