@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _workload import ETA, Meter, Over, Programs, Training, rungs
 
+from _workload import ETA, Meter, Over, Programs, Training, rungs
 from parafree import Bool, Choice, Int, Real
 
 

@@ -11,6 +11,7 @@ import collections
 
 import jax
 import numpy as np
+
 from _workload import Programs, load_trainable
 
 SEED, TRIALS, STEPS = 987_654, 200, 1000

@@ -85,14 +85,12 @@ class Training:
 
     def advance(self, units: int) -> float:
         """Train until ``units`` steps have been made in all; return the validation loss."""
-        self._state, loss = self._advance(
-            self.seed, self._state, self._traced, self.units, units
-        )
+        self._state, loss = self._advance(self.seed, self._state, self._traced, self.units, units)
         self.units = units
         return float(loss)
 
 
-class Over(Exception):  # noqa: N818 - not an error
+class Over(Exception):
     """The time is up, or the target reached."""
 
 
