@@ -129,9 +129,7 @@ def _train(load: Callable[[], Any], order: dict[str, Any], link: Link) -> dict[s
     if trial.stopped:
         return ended("paused")
     if not trial.reported:
-        return ended(
-            "failed", "the trainable ended without any report; call trial.report(loss=...)"
-        )
+        return ended("failed", f"the trainable ended without ever reporting its {trial.objective}")
     return ended("finished", f"the trainable ended by itself after {trial.units} units")
 
 

@@ -100,7 +100,7 @@ class WorkerProcess(Generic[R]):
 
 
 def environment_of(workers: int) -> dict[str, str]:
-    """Return the environment of workers: cores are shared out, except where the user has decided."""
+    """Return the workers' environment: cores are shared out, unless the user has decided."""
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     return {**dict.fromkeys(_THREADS, threads), **os.environ, "PARAFREE_WORKER": "1"}
 

@@ -16,6 +16,7 @@ from parafree.core.contracts import Job
 from parafree.study._executor import Usage
 from parafree.study._worker_process import WorkerProcess, describe_exit, environment_of
 from parafree.study.events import Event
+from parafree.study.history import History
 from parafree.study.trainables import Source
 
 _TICK = 0.5  # seconds that advance() waits at most
@@ -108,6 +109,7 @@ class WorkerExecutor:
         self._count = workers or os.cpu_count() or 1
         self._workers: list[_Worker | None] = [None] * self._count
         self._objective, self._maximize = objective, maximize
+        self._urgent: deque[_Run] = deque()
         self._waiting: deque[_Run] = deque()
         self._events: deque[Event] = deque()
         self._spent = _Spent(time.monotonic())
@@ -126,7 +128,7 @@ class WorkerExecutor:
 
     def running(self) -> int:
         """How many jobs are neither done nor ended."""
-        return len(self._busy()) + len(self._waiting)
+        return len(self._busy()) + len(self._urgent) + len(self._waiting)
 
     def lane_of(self, trial: int) -> int | None:
         """Return which worker trains ``trial`` now, counted from 0."""
@@ -135,7 +137,15 @@ class WorkerExecutor:
                 return worker.number
         return None
 
-    def submit(self, job: Job, hparams: Mapping[str, Any], seed: int, units_done: int) -> None:
+    def submit(
+        self,
+        job: Job,
+        hparams: Mapping[str, Any],
+        seed: int,
+        units_done: int,
+        *,
+        urgent: bool = False,
+    ) -> None:
         """Start a job in a free worker, or as soon as one is free.
 
         Args:
@@ -143,8 +153,10 @@ class WorkerExecutor:
             hparams: the trial's configuration in the user's values.
             seed: the trial's own seed.
             units_done: units whose reports the study has; they are not told again.
+            urgent: whether it goes before the jobs that wait and are not.
         """
-        self._waiting.append(_Run(job, hparams, seed, units_done))
+        queue = self._urgent if urgent else self._waiting
+        queue.append(_Run(job, hparams, seed, units_done))
         self._fill()
 
     def advance(self) -> list[Event]:
@@ -173,6 +185,7 @@ class WorkerExecutor:
         What does not report within a few seconds is ended, and goes on later from its last save.
         What is reported meanwhile is returned by the next :meth:`advance`.
         """
+        self._urgent.clear()
         self._waiting.clear()
         for worker in self._busy():
             worker.send(kind="stop")
@@ -189,6 +202,9 @@ class WorkerExecutor:
         """Return about how many seconds so many jobs of so many units will take together."""
         rounds = -(-jobs // self._count)
         return rounds * units * self._spent.per_unit(self._busy())
+
+    def recall(self, history: History) -> None:
+        """Learn nothing: the trials' own files remember what a trial needs."""
 
     def save(self) -> None:
         """Do nothing: functions and commands save their own states as they go."""
@@ -211,9 +227,9 @@ class WorkerExecutor:
 
     def _fill(self) -> None:
         for number in range(self._count):
-            worker = self._workers[number]
-            if self._waiting and (worker is None or worker.run is None):
-                self._order(worker or self._start(number), self._waiting.popleft())
+            worker, queue = self._workers[number], self._urgent or self._waiting
+            if queue and (worker is None or worker.run is None):
+                self._order(worker or self._start(number), queue.popleft())
 
     def _start(self, number: int) -> _Worker:
         worker = _Worker(number, self._folder / "logs", self._environment)
