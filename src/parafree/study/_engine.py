@@ -75,7 +75,14 @@ def open_database(target: str | os.PathLike[str], create: bool) -> Database:
     text = os.fspath(target)
     url = _parse(text) if "://" in text else None
     if url is None or url.get_backend_name() == "sqlite":
-        database = _open_file(Path((url.database or "") if url else text), create)
+        file = (url.database or "") if url else text
+        if file in ("", ":memory:"):
+            raise StoreError(
+                "a study in memory would be lost with the process",
+                where=text or "the store's path",
+                fix="name a file; one in /dev/shm is as fast",
+            )
+        database = _open_file(Path(file), create)
     else:
         database = _open_server(url)
     try:

@@ -339,7 +339,11 @@ class Store:
         """
         query = sa.select(_schema.studies.c.name).where(_schema.studies.c.id == study_id)
         with self._database.read() as connection:
-            name = connection.execute(query).scalar_one()
+            name = connection.execute(query).scalar()
+        if name is None:
+            raise StudyError(
+                "the study was deleted", where=f"study number {study_id} in {self.where}"
+            )
         if self.path is None:
             return lock_server(self._database.engine, study_id, name)
         folder = self.folder(name)
