@@ -1,0 +1,20 @@
+"""What all tests share: compiled programs are kept for the session, apart from the user's own."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Set before JAX is imported, and inherited by the processes that tests start. Two test processes
+# must not write one file, so each has a folder of its own.
+_base = os.environ.setdefault("PARAFREE_TEST_CACHE", tempfile.mkdtemp(prefix="parafree-tests-"))
+_own = Path(_base) / os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_own)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+
+def pytest_unconfigure(config):
+    """Remove the folder, in the process that made it."""
+    import shutil
+
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(_base, ignore_errors=True)
