@@ -8,6 +8,7 @@ backend starts a Python process for each trial, which imports and compiles anew.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -61,10 +62,8 @@ def run_peer(job: Job, trainable: Any) -> dict[str, Any]:
     compile_s = programs.compile()
     if job.target is None:
         meter.seconds += compile_s
-    try:
+    with contextlib.suppress(Over):
         drive(meter, programs)
-    except Over:
-        pass
     return meter.result(compile_s)
 
 

@@ -133,8 +133,8 @@ class Bench:
                 compile_s = max(compile_s, result["compile_s"])
                 rows.setdefault(peer, []).append(result)
                 say(
-                    f"{peer}: {result['steps_per_s']:,.0f} steps/s, with compiling "
-                    f"{result['steps_per_s_with_compile']:,.0f}, compile {result['compile_s']:.1f} s"
+                    f"{peer}: {result['steps_per_s']:,.0f} steps/s; with compiling, "
+                    f"{result['compile_s']:.1f} s: {result['steps_per_s_with_compile']:,.0f}"
                 )
         self.results["throughput"] = rows
 
