@@ -137,15 +137,17 @@ def shares(
         found.append(_first_order(features[rows], target[rows], rng))
     each = np.array(found)
     low, middle, high = np.quantile(each, [0.05, 0.5, 0.95], axis=0)
-    records = [Importance(*r) for r in zip(names, middle.tolist(), low.tolist(), high.tolist(),
-                                           strict=True)]  # fmt: skip
+    records = [
+        Importance(*r)
+        for r in zip(names, middle.tolist(), low.tolist(), high.tolist(), strict=True)
+    ]
     return Importances(tuple(sorted(records, key=lambda r: -r.share)), count, scale)
 
 
 def _observations(study: StudyView, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First and last report of each trial: the trial's row, units, loss."""
     reports = study.reports
-    number, units = np.asarray(reports.trial), np.asarray(reports.units, dtype=float)
+    number, units = reports["trial"], reports["units"].astype(float)
     order = np.lexsort((units, number))
     first = np.searchsorted(number[order], ids, side="left")
     last = np.searchsorted(number[order], ids, side="right") - 1
@@ -154,7 +156,7 @@ def _observations(study: StudyView, ids: np.ndarray) -> tuple[np.ndarray, np.nda
     again = last > first
     row = np.concatenate([rows[some], rows[again]])
     take = order[np.concatenate([first[some], last[again]])]
-    loss = np.asarray(reports.loss, dtype=float)[take]
+    loss = reports["loss"][take]
     return row, units[take], loss
 
 

@@ -178,9 +178,13 @@ class Progress:
         events = self._news(fold, best)
         self.status.phase = ""
         self.update(
-            units=fold.units, trials=len(history.trials), running=executor.running(),
-            busy=executor.usage().busy, best=best, events=events,
-        )  # fmt: skip
+            units=fold.units,
+            trials=len(history.trials),
+            running=executor.running(),
+            busy=executor.usage().busy,
+            best=best,
+            events=events,
+        )
 
     def _news(self, fold: Fold, best: Best | None) -> list[str]:
         """Compare the search with what was shown last, and put the difference into words."""
@@ -192,14 +196,18 @@ class Progress:
             more = bad - self._counts[0]
             last = next(t for t in reversed(trials) if t.status in ("failed", "diverged"))
             which = f"trial {last.id}" if more == 1 else f"{more} trials"
-            news.append(f"{which} {last.status if more == 1 else 'failed or diverged'}"
-                        + (f": {last.message}" if last.message else ""))  # fmt: skip
+            news.append(
+                f"{which} {last.status if more == 1 else 'failed or diverged'}"
+                + (f": {last.message}" if last.message else "")
+            )
         if deepest > self._counts[1] > 0:
             news.append(f"a trial went as deep as {deepest:,} units")
         old = self.status.best
         if best is not None and (old is None or best[:3] != old[:3]):
-            news.append(f"best {self._objective} {best.value:.6g} by trial {best.trial} "
-                        f"after {best.units:,} units")  # fmt: skip
+            news.append(
+                f"best {self._objective} {best.value:.6g} by trial {best.trial} "
+                f"after {best.units:,} units"
+            )
         if fold.repeating and not self._confirming:
             news.append("repeating the best configuration with fresh seeds")
         self._counts, self._confirming = (bad, deepest), bool(fold.repeating)
@@ -218,8 +226,11 @@ class Progress:
         if self._budget is None:
             return None
         elapsed = self._clock() - self._begin
-        limits = [(elapsed, self._budget.seconds), (self.status.units, self._budget.units),
-                  (self.status.trials, self._budget.trials)]  # fmt: skip
+        limits = [
+            (elapsed, self._budget.seconds),
+            (self.status.units, self._budget.units),
+            (self.status.trials, self._budget.trials),
+        ]
         parts = [done / limit for done, limit in limits if limit]
         return min(max(parts), 1.0) if parts else None
 
@@ -296,8 +307,12 @@ class Progress:
         if not console.is_terminal or console.is_dumb_terminal:
             return
         # Its own thread refreshes the display, so that time goes on while a program compiles.
-        live = Live(get_renderable=self._render, console=console, refresh_per_second=4,
-                    vertical_overflow="ellipsis")  # fmt: skip
+        live = Live(
+            get_renderable=self._render,
+            console=console,
+            refresh_per_second=4,
+            vertical_overflow="ellipsis",
+        )
         live.start(refresh=True)
         self._live = live
 
@@ -331,8 +346,9 @@ class Progress:
         rate = "-" if s.units_per_second is None else f"{s.units_per_second:,.1f}"
         busy = "-" if s.busy is None else f"{s.busy:.0%}"
         running = f" ({s.running:,} running)" if s.running else ""
-        return (f"{rate} units/s   {s.units:,} units   {s.trials:,} trials{running}   "
-                f"lanes busy {busy}")  # fmt: skip
+        return (
+            f"{rate} units/s   {s.units:,} units   {s.trials:,} trials{running}   lanes busy {busy}"
+        )
 
     def _details(self) -> list[RenderableType]:
         from rich.text import Text
@@ -340,17 +356,23 @@ class Progress:
         lines: list[RenderableType] = []
         best = self.status.best
         if best is not None:
-            lines.append(Text.assemble(
-                ("best ", "dim"), (f"{self._objective} {best.value:.6g}", "bold green"),
-                f"  trial {best.trial}, {best.units:,} units", no_wrap=True, overflow="ellipsis",
-            ))  # fmt: skip
+            lines.append(
+                Text.assemble(
+                    ("best ", "dim"),
+                    (f"{self._objective} {best.value:.6g}", "bold green"),
+                    f"  trial {best.trial}, {best.units:,} units",
+                    no_wrap=True,
+                    overflow="ellipsis",
+                )
+            )
             shown = "  ".join(f"{_clean(k)}={_value(v)}" for k, v in best.hparams.items())
             lines.append(Text("     " + shown, overflow="ellipsis", no_wrap=True))
         if self.status.phase:
             lines.append(Text(f"{self.status.phase} …", style="yellow"))
         for moment, text in list(self.status.events):
-            lines.append(Text(f"{_stamp(moment)} {text}", style="dim", overflow="ellipsis",
-                              no_wrap=True))  # fmt: skip
+            lines.append(
+                Text(f"{_stamp(moment)} {text}", style="dim", overflow="ellipsis", no_wrap=True)
+            )
         return lines
 
 

@@ -43,9 +43,12 @@ class Axis:
             return np.array([_real(c.get(self.name)) for c in configurations], dtype=float)
         index = {text: i for i, text in enumerate(self.options)}
         return np.array(
-            [index.get(_text(c[self.name]), np.nan) if self.name in c else np.nan
-             for c in configurations], dtype=float,
-        )  # fmt: skip
+            [
+                index.get(_text(c[self.name]), np.nan) if self.name in c else np.nan
+                for c in configurations
+            ],
+            dtype=float,
+        )
 
     def place(self, values: np.ndarray) -> np.ndarray:
         """Map values to [0, 1] along the axis; categories to the middle of equal cells."""

@@ -45,7 +45,7 @@ class Table:
         trials: the trials without the ones that repeat another's configuration.
         trial: their numbers.
         units: how many units each has had.
-        loss: the best loss of each; NaN if it never had a finite one.
+        loss: the last loss of each; NaN if it has none or it was not finite.
         status: as the study gives it.
         best: number of the best trial, or -1.
         axes: the hyperparameters.
@@ -91,6 +91,12 @@ class Table:
         """Turn losses into values of the user's metric."""
         return self.sign * loss
 
+    @property
+    def deep(self) -> np.ndarray:
+        """Which trials have at least a third of the deepest one's units, as the best must."""
+        finite = np.isfinite(self.loss)
+        return finite & (self.units * 3 >= self.units[finite].max(initial=0.0))
+
     def ranked(self) -> np.ndarray:
         """Return the rows of ``trials`` that have a loss, best first."""
         order = np.argsort(self.loss, kind="stable")
@@ -109,12 +115,12 @@ def table_of(study: StudyView) -> Table:
     trials = [t for t in study.trials if t.repeats is None]
     trial = np.array([t.id for t in trials], dtype=np.int64)
     units = np.array([t.units for t in trials], dtype=float)
-    loss = np.array([_loss(t.best_loss) for t in trials], dtype=float)
+    loss = np.array([_loss(t.loss) for t in trials], dtype=float)
     axes = axes_of(study.space)
     reports = study.reports
-    order = np.lexsort((np.asarray(reports.units), np.asarray(reports.trial)))
-    curve_trial = np.asarray(reports.trial)[order]
-    curve_loss = np.asarray(reports.loss, dtype=float)[order].copy()
+    order = np.lexsort((reports["units"], reports["trial"]))
+    curve_trial = reports["trial"][order]
+    curve_loss = reports["loss"][order].astype(float)
     curve_loss[~np.isfinite(curve_loss)] = np.nan
     best = study.best
     return Table(
@@ -130,9 +136,9 @@ def table_of(study: StudyView) -> Table:
         values={axis.name: axis.values(t.hparams for t in trials) for axis in axes},
         bands=_bands(units[units > 0]),
         curve_trial=curve_trial,
-        curve_units=np.asarray(reports.units, dtype=float)[order],
+        curve_units=reports["units"][order].astype(float),
         curve_loss=curve_loss,
-        curve_seq=np.asarray(reports.seq)[order],
+        curve_seq=reports["seq"][order],
         curve_first=np.searchsorted(curve_trial, trial, side="left"),
         curve_last=np.searchsorted(curve_trial, trial, side="right"),
     )
@@ -167,8 +173,10 @@ def _bands(units: np.ndarray, most: int = 7) -> Bands:
     """One band per distinct depth; ranges that grow by a constant factor if there are many."""
     depths, counts = np.unique(units, return_counts=True)
     if len(depths) <= most:
-        labels = [_label(number(d), "unit" if d == 1 else "units", c)
-                  for d, c in zip(depths, counts, strict=True)]  # fmt: skip
+        labels = [
+            _label(number(d), "unit" if d == 1 else "units", c)
+            for d, c in zip(depths, counts, strict=True)
+        ]
         return Bands(depths, labels, ramp(len(depths)))
     edges = np.unique(np.ceil(np.geomspace(max(depths[0], 1), depths[-1], most + 1)[1:]))
     place = np.minimum(np.searchsorted(edges, units), len(edges) - 1)

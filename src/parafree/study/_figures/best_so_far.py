@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import plotly.graph_objects as go
 
@@ -13,7 +11,7 @@ from parafree.study._figures._table import Table
 STEPS = 2000
 
 
-def best_over_time(table: Table, clock: Any) -> go.Figure:
+def best_over_time(table: Table, clock: np.ndarray) -> go.Figure:
     """Draw the best loss against seconds of work, over all sessions.
 
     Args:
@@ -25,12 +23,11 @@ def best_over_time(table: Table, clock: Any) -> go.Figure:
     """
     seq, loss, _ = _history(table)
     times, breaks = running_time(clock)
-    known = np.asarray(clock.seq, dtype=float)
+    known = clock["seq"].astype(float)
     order = np.argsort(known, kind="stable")
+    at = np.full(len(seq), np.nan)
     if known.size:
         at = np.interp(seq, known[order], times[order])
-    else:
-        at = np.full(len(seq), np.nan)
     fig = _steps(table, at, loss, "seconds", "%{x:.4g} s")
     for moment in breaks:
         fig.add_vline(x=moment, line={"color": RULE, "width": 1, "dash": "dot"})
@@ -50,7 +47,7 @@ def best_over_units(table: Table) -> go.Figure:
     return _steps(table, spent, loss, "units, all trials together", "%{x:,.0f} units")
 
 
-def running_time(clock: Any) -> tuple[np.ndarray, list[float]]:
+def running_time(clock: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """Lay the sessions end to end, without the pauses between them.
 
     Args:
@@ -59,8 +56,8 @@ def running_time(clock: Any) -> tuple[np.ndarray, list[float]]:
     Returns:
         Seconds of work for each row, and the moments at which a later session began.
     """
-    session = np.asarray(clock.session)
-    elapsed = np.asarray(clock.elapsed_s, dtype=float)
+    session = clock["session"]
+    elapsed = clock["elapsed_s"]
     times = np.zeros(len(elapsed))
     breaks: list[float] = []
     offset = 0.0
@@ -83,9 +80,7 @@ def _history(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return table.curve_seq[order], loss, np.cumsum(gained[order])
 
 
-def _steps(
-    table: Table, at: np.ndarray, loss: np.ndarray, title: str, where: str
-) -> go.Figure:  # fmt: skip
+def _steps(table: Table, at: np.ndarray, loss: np.ndarray, title: str, where: str) -> go.Figure:
     fig = figure(320)
     good = np.isfinite(loss) & np.isfinite(at)
     at, loss = at[good], loss[good]
@@ -94,13 +89,19 @@ def _steps(
     if x.size:
         line_x, line_y = np.append(x, at[-1]), np.append(y, y[-1])
         fig.add_scatter(
-            x=line_x, y=line_y, mode="lines", line={"shape": "hv", "color": ACCENT, "width": 2.2},
+            x=line_x,
+            y=line_y,
+            mode="lines",
+            line={"shape": "hv", "color": ACCENT, "width": 2.2},
             hovertemplate=f"{table.label} %{{y:.4g}}<br>{where}<extra></extra>",
-        )  # fmt: skip
+        )
         fig.add_scatter(
-            x=x[-1:], y=y[-1:], mode="markers", hoverinfo="skip",
+            x=x[-1:],
+            y=y[-1:],
+            mode="markers",
+            hoverinfo="skip",
             marker={"color": BEST, "size": 10},
-        )  # fmt: skip
+        )
     axis, _ = scale(y, clip=table.bad_side)
     fig.update_xaxes(title_text=title, rangemode="tozero")
     fig.update_yaxes(title_text=f"best {table.label}", **axis)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import plotly.graph_objects as go
 
 from parafree.study._figures._style import ACCENT, RULE, figure, number
 from parafree.study._figures._table import Table
 
-if TYPE_CHECKING:
-    from parafree.study.report import SpansView
-
 BARS = 1500
 BINS = 300
 
 
-def lanes(table: Table, spans: SpansView) -> tuple[go.Figure, list[str]]:
+def lanes(table: Table, spans: np.ndarray) -> tuple[go.Figure, list[str]]:
     """Draw the jobs of every lane along the time of work; as a heat map if they are many.
 
     Args:
@@ -27,9 +22,9 @@ def lanes(table: Table, spans: SpansView) -> tuple[go.Figure, list[str]]:
     Returns:
         The figure, and remarks on what it leaves out.
     """
-    session = np.asarray(spans.session)
-    begin, end = np.asarray(spans.begin_s, dtype=float), np.asarray(spans.end_s, dtype=float)
-    lane = np.asarray(spans.lane)
+    session = spans["session"]
+    begin, end = spans["begin_s"], spans["end_s"]
+    lane = spans["lane"]
     offset, breaks = _offsets(session, end)
     begin, end = begin + offset, end + offset
     rows = int(lane.max()) + 1 if lane.size else 0
@@ -39,13 +34,16 @@ def lanes(table: Table, spans: SpansView) -> tuple[go.Figure, list[str]]:
         _add_bars(fig, table, spans, begin, end)
     else:
         _add_heat(fig, lane, begin, end)
-        notes.append(f"{number(len(begin))} jobs are too many to draw one by one: "
-                     "the darker a place, the larger the part of that time the lane was busy.")  # fmt: skip
+        notes.append(
+            f"{number(len(begin))} jobs are too many to draw one by one: "
+            "the darker a place, the larger the part of that time the lane was busy."
+        )
     for moment in breaks:
         fig.add_vline(x=moment, line={"color": RULE, "width": 1, "dash": "dot"})
     fig.update_xaxes(title_text="seconds", showgrid=False, rangemode="tozero")
-    fig.update_yaxes(title_text="lane", showgrid=False, autorange="reversed",
-                     dtick=max(1, round(rows / 16)))  # fmt: skip
+    fig.update_yaxes(
+        title_text="lane", showgrid=False, autorange="reversed", dtick=max(1, round(rows / 16))
+    )
     return fig, notes
 
 
@@ -62,21 +60,26 @@ def _offsets(session: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, list[flo
 
 
 def _add_bars(
-    fig: go.Figure, table: Table, spans: SpansView, begin: np.ndarray, end: np.ndarray
+    fig: go.Figure, table: Table, spans: np.ndarray, begin: np.ndarray, end: np.ndarray
 ) -> None:
-    units, trial = np.asarray(spans.units, dtype=float), np.asarray(spans.trial)
-    lane = np.asarray(spans.lane)
+    units, trial = spans["units"].astype(float), spans["trial"]
+    lane = spans["lane"]
     band = table.bands.of(units)
     for i, (label, colour) in enumerate(zip(table.bands.labels, table.bands.colours, strict=True)):
         here = band == i
         if here.any():
             fig.add_bar(
-                base=begin[here], x=(end - begin)[here], y=lane[here], orientation="h", name=label,
-                marker={"color": colour, "line": {"width": 0}}, opacity=0.9,
+                base=begin[here],
+                x=(end - begin)[here],
+                y=lane[here],
+                orientation="h",
+                name=label,
+                marker={"color": colour, "line": {"width": 0}},
+                opacity=0.9,
                 customdata=np.column_stack([trial[here], units[here], begin[here], end[here]]),
                 hovertemplate="lane %{y}: trial %{customdata[0]:.0f}, to %{customdata[1]:.0f} "
                 "units<br>%{customdata[2]:.2f} s to %{customdata[3]:.2f} s<extra></extra>",
-            )  # fmt: skip
+            )
 
 
 def _add_heat(fig: go.Figure, lane: np.ndarray, begin: np.ndarray, end: np.ndarray) -> None:
@@ -91,7 +94,15 @@ def _add_heat(fig: go.Figure, lane: np.ndarray, begin: np.ndarray, end: np.ndarr
         np.add.at(busy, (lane, cell + 1), sign * part)
     share = np.clip(np.cumsum(busy, axis=1)[:, :BINS], 0.0, 1.0)
     fig.add_heatmap(
-        z=share.round(3), x0=width / 2, dx=width, y0=0, dy=1, zmin=0, zmax=1, ygap=2,
-        colorscale=[[0, "rgba(74,144,226,0)"], [1, ACCENT]], showscale=False,
+        z=share.round(3),
+        x0=width / 2,
+        dx=width,
+        y0=0,
+        dy=1,
+        zmin=0,
+        zmax=1,
+        ygap=2,
+        colorscale=[[0, "rgba(74,144,226,0)"], [1, ACCENT]],
+        showscale=False,
         hovertemplate="lane %{y}, %{x:.4g} s<br>busy %{z:.0%}<extra></extra>",
-    )  # fmt: skip
+    )

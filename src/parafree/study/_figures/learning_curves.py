@@ -27,8 +27,10 @@ def learning_curves(table: Table) -> tuple[go.Figure, list[str]]:
     drawn = spread(rows, CURVES // 3, CURVES)
     notes = []
     if len(drawn) < len(rows):
-        notes.append(f"{number(len(drawn))} of {number(len(rows))} curves are drawn: the deepest "
-                     f"{CURVES // 3}, and an even choice of the others.")  # fmt: skip
+        notes.append(
+            f"{number(len(drawn))} of {number(len(rows))} curves are drawn: the deepest "
+            f"{CURVES // 3}, and an even choice of the others."
+        )
     fig = figure(430)
     heights = [np.zeros(0)]
     band = table.bands.of(table.units)
@@ -38,11 +40,16 @@ def learning_curves(table: Table) -> tuple[go.Figure, list[str]]:
             continue
         heights.append(y)
         fig.add_scatter(
-            x=x, y=y, customdata=who, name=label, mode="lines",
-            line={"color": colour, "width": 1.3}, opacity=0.35 + 0.5 * i / len(table.bands.labels),
+            x=x,
+            y=y,
+            customdata=who,
+            name=label,
+            mode="lines",
+            line={"color": colour, "width": 1.3},
+            opacity=0.35 + 0.5 * i / len(table.bands.labels),
             hovertemplate=f"trial %{{customdata}}<br>{table.label} %{{y:.4g}}"
             "<br>%{x} units<extra></extra>",
-        )  # fmt: skip
+        )
     _add_best(fig, table)
     axis, outside = scale(np.concatenate(heights), clip=table.bad_side)
     if outside:
@@ -83,10 +90,13 @@ def _add_best(fig: go.Figure, table: Table) -> None:
     x, y, _ = _lines(table, [int(rows[0])])
     one = x.size == 2
     fig.add_scatter(
-        x=x[:-1], y=y[:-1], name=f"best · trial {table.best}",
-        mode="markers" if one else "lines", line={"color": BEST, "width": 3.2},
+        x=x[:-1],
+        y=y[:-1],
+        name=f"best · trial {table.best}",
+        mode="markers" if one else "lines",
+        line={"color": BEST, "width": 3.2},
         marker={"color": BEST, "size": 9},
         hovertemplate=f"best: trial {table.best}<br>{table.label} %{{y:.4g}}<br>%{{x}} units<br>"
         "%{text}<extra></extra>",
         text=[describe(table.trials[int(rows[0])].hparams)] * (x.size - 1),
-    )  # fmt: skip
+    )

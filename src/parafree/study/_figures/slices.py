@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -13,7 +15,7 @@ POINTS = 500
 
 
 def slice_of(table: Table, axis: Axis) -> go.Figure:
-    """Draw each trial's best loss against its value of one hyperparameter.
+    """Draw each trial's last loss against its value of one hyperparameter.
 
     Args:
         table: the study as columns.
@@ -34,23 +36,37 @@ def slice_of(table: Table, axis: Axis) -> go.Figure:
         here = rows[band[rows] == i]
         if here.size:
             fig.add_scatter(
-                x=place[here], y=loss[here], mode="markers", name=label,
-                customdata=table.trial[here], opacity=0.75,
+                x=place[here],
+                y=loss[here],
+                mode="markers",
+                name=label,
+                customdata=table.trial[here],
+                opacity=0.75,
                 marker={"color": colour, "size": 5 + i * 3 / len(table.bands.labels)},
                 hovertemplate=f"trial %{{customdata}}<br>{axis.label} %{{x:.4g}}<br>"
                 f"{table.label} %{{y:.4g}}<extra></extra>",
-            )  # fmt: skip
+            )
     star = np.flatnonzero((table.trial == table.best) & np.isfinite(values) & np.isfinite(loss))
-    fig.add_scatter(x=place[star], y=loss[star], mode="markers", name="best", hoverinfo="skip",
-                    marker={"color": BEST, "size": 12, "symbol": "star",
-                            "line": {"width": 1, "color": "#7a4d00"}})  # fmt: skip
+    fig.add_scatter(
+        x=place[star],
+        y=loss[star],
+        mode="markers",
+        name="best",
+        hoverinfo="skip",
+        marker={
+            "color": BEST,
+            "size": 12,
+            "symbol": "star",
+            "line": {"width": 1, "color": "#7a4d00"},
+        },
+    )
     height, _ = scale(loss[ranked], clip=table.bad_side)
     fig.update_yaxes(nticks=5, **height)
     fig.update_xaxes(title_text=axis.label, **_horizontal(axis))
     return fig
 
 
-def _horizontal(axis: Axis) -> dict:
+def _horizontal(axis: Axis) -> dict[str, Any]:
     ticks, texts = axis.ticks(5)
     ends = np.array([axis.low, axis.high])
     if axis.options:

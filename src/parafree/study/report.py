@@ -1,0 +1,541 @@
+"""The report: a study as one HTML page that needs no network.
+
+The page holds everything it shows. Every text that comes from a study (its name, parameters,
+options, messages) is escaped where it is put into the page.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from parafree.core.errors import StudyError
+from parafree.core.space import Space
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from parafree.study._figures._table import Table
+    from parafree.study.importance import Importances
+
+_ROWS = 20  # of the table of the best
+_FAILURES = 50
+_SLICES = 18
+_COLUMNS = 10  # hyperparameters in the table of the best
+
+
+class TrialView(Protocol):
+    """What the report reads of a trial; ``history.Trial`` has it all."""
+
+    id: int
+    hparams: dict[str, Any]
+    repeats: int | None
+    units: int
+    loss: float | None
+    best_loss: float | None
+
+    @property
+    def status(self) -> str:
+        """Such as ``paused`` or ``diverged``."""
+        ...
+
+
+class SessionView(Protocol):
+    """What the report reads of a session; ``store.Session`` has it all."""
+
+    @property
+    def started(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """The machine's name."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Package by package."""
+        ...
+
+    @property
+    def compile_s(self) -> float | None:
+        """Seconds of compiling."""
+        ...
+
+    @property
+    def busy(self) -> float | None:
+        """Share of the lanes' time in use, 0 to 1."""
+        ...
+
+    @property
+    def overhead_s(self) -> float | None:
+        """Seconds that went into deciding and writing down."""
+        ...
+
+
+class StudyView(Protocol):
+    """What the report reads of a study; :class:`parafree.study.study.Study` has it all.
+
+    Losses are smaller-is-better: where the objective is maximised they are its negative, and
+    the page shows the objective. ``reports``, ``clock`` and ``spans`` have named columns: trial,
+    units, loss, seq; seq, session, elapsed_s; session, lane, trial, begin_s, end_s, units. Their
+    seconds count from the beginning of the session.
+    """
+
+    name: str
+
+    @property
+    def space(self) -> Space:
+        """The search space."""
+        ...
+
+    @property
+    def objective(self) -> str:
+        """The metric's name."""
+        ...
+
+    @property
+    def maximize(self) -> bool:
+        """Whether larger is better."""
+        ...
+
+    @property
+    def trials(self) -> Sequence[TrialView]:
+        """All trials."""
+        ...
+
+    @property
+    def best(self) -> TrialView | None:
+        """The trial to recommend."""
+        ...
+
+    @property
+    def uncertainty(self) -> tuple[float, float, int] | None:
+        """Mean loss of repeats with fresh seeds, its standard error, how many they were."""
+        ...
+
+    @property
+    def failures(self) -> Sequence[tuple[TrialView, str]]:
+        """Trials that failed or diverged, each with why."""
+        ...
+
+    @property
+    def sessions(self) -> Sequence[SessionView]:
+        """Every call that worked on the study, oldest first."""
+        ...
+
+    @property
+    def reports(self) -> np.ndarray:
+        """Every report."""
+        ...
+
+    @property
+    def clock(self) -> np.ndarray:
+        """When events were written."""
+        ...
+
+    @property
+    def spans(self) -> np.ndarray:
+        """Which lane ran which trial when."""
+        ...
+
+
+def write_report(study: StudyView, path: str | os.PathLike[str]) -> Path:
+    """Write a study as one self-contained HTML page.
+
+    Args:
+        study: the study.
+        path: the file; it is replaced in one go, so that a reader never sees half of it.
+
+    Returns:
+        The path.
+
+    Raises:
+        StudyError: the file cannot be written.
+
+    Cost:
+        About 5 MB and two seconds, whatever the number of trials: the figures draw choices.
+    """
+    target = Path(path)
+    text = _render(study)
+    partial = target.with_name(f".{target.name[:80]}.{os.getpid()}.part")
+    try:
+        # A name may hold a lone surrogate, which UTF-8 cannot: it becomes a question mark.
+        partial.write_bytes(text.encode("utf-8", "replace"))
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StudyError(
+            f"the report cannot be written: {error.strerror or error}",
+            where=str(target),
+            fix="give another path, in a folder that exists and may be written to",
+        ) from error
+    return target
+
+
+@dataclass
+class _Page:
+    """Sections and figures, gathered one after the other."""
+
+    parts: list[str] = field(default_factory=list)
+    figures: dict[str, str] = field(default_factory=dict)
+
+    def slot(self, name: str, figure: go.Figure, minimum: int = 0) -> str:
+        """Keep a figure, and return the place where it will be drawn."""
+        import plotly.io
+
+        self.figures[name] = plotly.io.to_json(figure, validate=False)
+        height = int(figure.layout.height)
+        style = f"height:{height}px" + (f";min-width:{minimum}px" if minimum else "")
+        return (
+            f'<div class="scroll"><div class="figure" data-figure="{name}" '
+            f'style="{style}"></div></div>'
+        )
+
+    def section(self, title: str, how: str, body: str, notes: Sequence[str] = ()) -> None:
+        """Add a section: a heading, how to read it, the picture, and what it leaves out."""
+        remarks = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+        self.parts.append(
+            f'<section><h2>{escape(title)}</h2><p class="how">{escape(how)}</p>'
+            f"{body}{remarks}</section>"
+        )
+
+
+def _render(study: StudyView) -> str:
+    import plotly.offline
+
+    from parafree.study._figures import _page
+    from parafree.study._figures._table import table_of
+    from parafree.study.importance import importance
+
+    table = table_of(study)
+    page = _Page()
+    page.parts.append(_headline(study, table))
+    found = importance(study)
+    order = [record.name for record in found.records] or list(study.space.names)
+    if np.isfinite(table.curve_loss).any():
+        _add_curves(page, study, table)
+        if table.axes:
+            _add_hyperparameters(page, table, found, order)
+    if len(study.spans):
+        _add_lanes(page, study, table)
+    if len(table.ranked()):
+        _add_best_table(page, table, order)
+    _add_failures(page, study)
+    page.parts.append(_footer(study))
+    figures = ",".join(f"{json.dumps(name)}:{text}" for name, text in page.figures.items())
+    return _page.PAGE.substitute(
+        title=escape(f"{study.name} · parafree"),
+        style=_page.STYLE,
+        body="\n".join(page.parts),
+        plotly=plotly.offline.get_plotlyjs(),
+        figures="{" + figures + "}",
+        script=_page.SCRIPT,
+    )
+
+
+# The headline -----------------------------------------------------------------------------
+
+
+def _headline(study: StudyView, table: Table) -> str:
+    repeats = sum(t.repeats is not None for t in study.trials)
+    count = len(study.trials) - repeats
+    header = f'<header><p class="kind">parafree study</p><h1>{escape(study.name)}</h1></header>'
+    inner = _best(study, table) if study.best is not None else _nothing(study)
+    return f'{header}<section class="hero">{inner}{_tiles(study, count, repeats)}</section>'
+
+
+def _nothing(study: StudyView) -> str:
+    if not study.trials:
+        text = "No trial has begun yet. Run the study for a while, then write this page again."
+    else:
+        text = "No trial has a usable result yet; the table below says what went wrong."
+        if not study.failures:
+            text = "No trial has reported a result yet."
+    return f'<div class="wide"><h2>Nothing found yet</h2><p class="about">{text}</p></div>'
+
+
+def _best(study: StudyView, table: Table) -> str:
+    from parafree.study._figures._style import number
+
+    best = study.best
+    assert best is not None
+    sure = study.uncertainty
+    own = table.sign * (best.loss if best.loss is not None else np.nan)
+    direction = "highest" if study.maximize else "lowest"
+    if sure is None:
+        value = number(own)
+        about = (
+            f"The {direction} value of one run: trial {best.id} after "
+            f"{_count(best.units, 'unit')}. It was picked for being good, so a fresh run may "
+            "do a little worse; it was not repeated."
+        )
+    else:
+        mean, error, repeated = sure
+        value = f"{number(table.sign * mean)} <small>± {number(error, 2)}</small>"
+        about = (
+            f"Mean and standard error of {_count(repeated, 'fresh run')} of the best "
+            f"configuration (trial {best.id}, {_count(best.units, 'unit')}). The trial "
+            f"itself had {number(own)}; it was picked for being good, so the "
+            "fresh runs are the honest figure."
+        )
+    config = "".join(_setting(study.space, name, v) for name, v in best.hparams.items())
+    code = escape(json.dumps(best.hparams, indent=2, default=str, ensure_ascii=False))
+    return (
+        f'<div><p class="eyebrow">Best {escape(study.objective)}</p>'
+        f'<p class="value">{value}</p><p class="about">{about}</p></div>'
+        f'<div><p class="eyebrow">Best configuration</p><dl class="config">{config}</dl>'
+        f"<details><summary>Copy as JSON</summary><pre>{code}</pre></details></div>"
+    )
+
+
+def _setting(space: Space, name: str, value: Any) -> str:
+    from parafree.study._figures._style import number
+
+    parameter: Any = space.parameters.get(name)
+    unit = escape(getattr(parameter, "unit", "") or "")
+    text = "fixed" if parameter is None else escape(parameter.help)
+    hint = f"<span>{text}</span>" if text else ""
+    shown = escape(number(value, 5)) + (f" <span>{unit}</span>" if unit else "")
+    return f"<div><dt>{escape(name)}{hint}</dt><dd>{shown}</dd></div>"
+
+
+def _tiles(study: StudyView, count: int, repeats: int) -> str:
+    from parafree.study._figures._style import duration, number
+    from parafree.study._figures.best_so_far import running_time
+
+    units = sum(t.units for t in study.trials)
+    worked = float(running_time(study.clock)[0].max(initial=0.0)) if len(study.clock) else None
+    compiled = [s.compile_s for s in study.sessions if s.compile_s is not None]
+    tiles = [(number(units), "units in all"), (number(count), "trials")]
+    if repeats:
+        tiles.append((number(repeats), "repeats of the best"))
+    tiles += [
+        (duration(worked), "of work" + _in_sessions(len(study.sessions))),
+        (duration(sum(compiled)) if compiled else "–", "of that compiling"),
+        (_busy(study), "of lanes' time in use"),
+    ]
+    if study.failures:
+        tiles.append((number(len(study.failures)), "failed or diverged"))
+    cells = "".join(f"<div><b>{value}</b><span>{text}</span></div>" for value, text in tiles)
+    return f'<div class="tiles">{cells}</div>'
+
+
+def _in_sessions(count: int) -> str:
+    return f", {count} sessions" if count > 1 else ""
+
+
+def _busy(study: StudyView) -> str:
+    """The sessions' shares of busy lanes, each weighed by how long its jobs went on."""
+    spans = study.spans
+    last: dict[int, float] = {}
+    for one in np.unique(spans["session"]) if len(spans) else ():
+        last[int(one)] = float(spans["end_s"][spans["session"] == one].max())
+    shares, weights = [], []
+    for session in study.sessions:
+        if session.busy is not None:
+            shares.append(session.busy)
+            weights.append(last.get(getattr(session, "id", -1), 0.0) + 1e-9)
+    return f"{np.average(shares, weights=weights):.0%}" if shares else "–"
+
+
+# The figures ------------------------------------------------------------------------------
+
+
+def _legend(table: Table) -> str:
+    items = "".join(
+        f'<li><i style="background:{colour}"></i>{label}</li>'
+        for label, colour in zip(table.bands.labels, table.bands.colours, strict=True)
+    )
+    from parafree.study._figures._style import BEST
+
+    best = f'<li><i style="background:{BEST}"></i>the best</li>' if table.best >= 0 else ""
+    return f'<ul class="legend">{items}{best}</ul>'
+
+
+def _add_curves(page: _Page, study: StudyView, table: Table) -> None:
+    from parafree.study._figures.best_so_far import best_over_time, best_over_units
+    from parafree.study._figures.learning_curves import learning_curves
+
+    better = "higher" if study.maximize else "lower"
+    figure, notes = learning_curves(table)
+    page.section(
+        "Learning curves",
+        f"Each line is one trial, and its colour says how far it was allowed to go; {better} is "
+        "better, and warm colours should be where the good values are.",
+        _legend(table) + page.slot("curves", figure),
+        notes,
+    )
+    pair = (
+        f'<div class="pair">{page.slot("time", best_over_time(table, study.clock))}'
+        f"{page.slot('units', best_over_units(table))}</div>"
+    )
+    how = (
+        "Each step is a moment at which some trial reported a better value than any before, at "
+        "any depth; a long flat end means that going on has stopped paying."
+    )
+    breaks = "Dotted lines are where a later session took over." if len(study.sessions) > 1 else ""
+    page.section("Best so far, over time and over units", how, pair, [breaks] if breaks else [])
+
+
+def _add_hyperparameters(page: _Page, table: Table, found: Importances, order: list[str]) -> None:
+    from parafree.study._figures.importance_bars import importance_bars
+    from parafree.study._figures.parallel import parallel
+    from parafree.study._figures.slices import slice_of
+
+    figure, notes = parallel(table, order)
+    page.section(
+        "All hyperparameters at once",
+        "Each line is one trial and crosses every axis at its value; where the strong lines meet "
+        "on an axis, that is where good values lie. Tap a name in the legend to hide its lines.",
+        page.slot("parallel", figure, 110 * min(len(order) + 1, 15)),
+        notes,
+    )
+    if found.records:
+        body, notes = page.slot("importance", importance_bars(found)), _about_importance(found)
+    else:
+        body, notes = f'<p class="about">{escape(found.note)}</p>', []
+    page.section(
+        "What matters",
+        "A bar is the share of the differences between trials that a hyperparameter explains "
+        "on its own; the thin line is its 90% interval, and overlapping lines mean no clear order.",
+        body,
+        notes,
+    )
+    axes = {axis.name: axis for axis in table.axes}
+    cells = [
+        f"<div><h3>{escape(name)} <span>{escape(axes[name].help)}</span></h3>"
+        f"{page.slot(f'slice-{i}', slice_of(table, axes[name]))}</div>"
+        for i, name in enumerate(order[:_SLICES])
+    ]
+    left = len(order) - len(cells)
+    page.section(
+        "One hyperparameter at a time",
+        "Each dot is one trial's last value; warm, large dots had many units, and a valley among "
+        "them (or a peak, where higher is better) is the region to look in.",
+        _legend(table) + f'<div class="slices">{"".join(cells)}</div>',
+        [f"{_count(left, 'less important hyperparameter')} not shown."] if left > 0 else [],
+    )
+
+
+def _about_importance(found: Importances) -> list[str]:
+    scale = {
+        "loss": "Computed on the values themselves.",
+        "rank": "Computed on ranks, so that a few very bad or diverged trials do not hide the "
+        "rest.",
+    }[found.scale]
+    return [
+        f"From {_count(found.trials, 'trial')}, by a forest of randomised trees on resampled "
+        f"trials. {scale} The shares need not add up to 100%: the rest belongs to "
+        "combinations of hyperparameters."
+    ]
+
+
+def _add_lanes(page: _Page, study: StudyView, table: Table) -> None:
+    from parafree.study._figures.lanes import lanes
+
+    figure, notes = lanes(table, study.spans)
+    page.section(
+        "Time line of lanes",
+        "Each row is one lane and each bar one job, coloured by how deep its trial went; gaps are "
+        "time in which a lane had nothing to do or a program was being compiled.",
+        page.slot("lanes", figure),
+        notes,
+    )
+
+
+# The tables -------------------------------------------------------------------------------
+
+
+def _add_best_table(page: _Page, table: Table, order: list[str]) -> None:
+    from parafree.study._figures._style import number
+
+    ranked = table.ranked()
+    # The best comes first, then what else went deep enough to be compared with it.
+    key = np.where(table.trial[ranked] == table.best, 0, np.where(table.deep[ranked], 1, 2))
+    rows = ranked[np.argsort(key, kind="stable")][:_ROWS]
+    names = order[:_COLUMNS]
+    head = "".join(
+        f"<th>{escape(name)}</th>" for name in ("trial", table.objective, "units", *names)
+    )
+    body = []
+    for row in rows:
+        trial = table.trials[int(row)]
+        cells = [number(float(table.shown(table.loss[row]))), number(trial.units)]
+        cells += [
+            number(trial.hparams.get(name)) if name in trial.hparams else "–" for name in names
+        ]
+        mark = ' class="best"' if trial.id == table.best else ""
+        text = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        body.append(f"<tr{mark}><td>{trial.id}</td>{text}</tr>")
+    hidden = len(order) - len(names)
+    page.section(
+        f"The best {_count(len(rows), 'trial')}" if len(rows) > 1 else "The best trial",
+        "Last values, best first; trials with less than a third of the deepest trial's units come "
+        "after the others, since a value after few units says little.",
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>",
+        [f"{_count(hidden, 'less important hyperparameter')} left out."] if hidden > 0 else [],
+    )
+
+
+def _add_failures(page: _Page, study: StudyView) -> None:
+    failures = list(study.failures)
+    if not failures:
+        return
+    shown = failures[:_FAILURES]
+    body = "".join(
+        f"<tr><td>{trial.id}</td><td>{trial.units:,}</td>"
+        f'<td class="text">{escape(trial.status)}</td>'
+        f'<td class="text">{escape(_short(message))}</td>'
+        f'<td class="text">{escape(_short(_configuration(trial.hparams)))}</td></tr>'
+        for trial, message in shown
+    )
+    left = len(failures) - len(shown)
+    page.section(
+        "Failed and diverged trials",
+        "A diverged trial gave a value that is not finite; look for what the configurations of "
+        "these rows have in common.",
+        '<div class="scroll"><table><thead><tr><th>trial</th><th>units</th>'
+        '<th class="text">status</th><th class="text">message</th>'
+        f'<th class="text">configuration</th></tr></thead><tbody>{body}</tbody></table></div>',
+        [f"{left:,} more are not listed."] if left else [],
+    )
+
+
+def _configuration(hparams: Mapping[str, Any]) -> str:
+    from parafree.study._figures._style import number
+
+    return ", ".join(f"{name}={number(value)}" for name, value in hparams.items())
+
+
+def _short(text: str, limit: int = 400) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _footer(study: StudyView) -> str:
+    if not study.sessions:
+        return "<footer>Written by parafree.</footer>"
+    last = study.sessions[-1]
+    when = datetime.datetime.fromtimestamp(last.started, datetime.UTC)
+    versions = ", ".join(f"{name} {version}" for name, version in last.versions.items())
+    overhead = [s.overhead_s for s in study.sessions if s.overhead_s is not None]
+    spent = f" Deciding and writing down took {sum(overhead):.3g} s." if overhead else ""
+    return (
+        f"<footer>Last session: {when:%Y-%m-%d %H:%M} UTC on {escape(last.host)}; "
+        f"{escape(versions)}.{spent} Written by parafree; this page is complete in "
+        "itself and asks the network for nothing.</footer>"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
