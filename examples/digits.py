@@ -1,8 +1,12 @@
-"""Tune a neural network on real handwritten digits: ``parafree tune examples/digits.py --time 60s``.
+"""Tune a neural network on real handwritten digits.
+
+    parafree tune examples/digits.py --time 60s
 
 The whole program to be tuned is in this file: a space, and three pure functions. One unit of
 resource is one update on a minibatch of 64 images.
 """
+
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +62,7 @@ class Digits:
         """Return fresh parameters and optimiser moments."""
         sizes = [64, hparams["width"], hparams["width"], 10]
         params = {}
-        for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+        for i, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
             key, sub = jax.random.split(key)
             scale = hparams["init_scale"] * np.sqrt(6 / fan_in)
             params[f"w{i}"] = scale * jax.random.uniform(sub, (fan_in, fan_out), minval=-1.0)
@@ -73,9 +77,9 @@ class Digits:
         x = jnp.asarray(TRAIN_X)[rows]
         x = x + hparams["noise"] * jax.random.uniform(jitter, x.shape, minval=-1.7, maxval=1.7)
         y = jnp.asarray(TRAIN_Y)[rows]
-        grads = jax.grad(
-            lambda p: _cross_entropy(_logits(p, x), y, hparams["smoothing"])
-        )(state["params"])
+        grads = jax.grad(lambda p: _cross_entropy(_logits(p, x), y, hparams["smoothing"]))(
+            state["params"]
+        )
 
         adam = hparams["optimizer"]  # a traced choice arrives as its index: 0 is sgd, 1 is adam
         count = state["count"] + 1

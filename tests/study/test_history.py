@@ -178,11 +178,19 @@ def test_uncertainty_comes_from_repeats_that_got_as_far():
     history = fold(*curves, [(9, 0.0)], repeats={1: 0, 2: 0, 3: 0, 4: 0}.items())
     assert [trial.id for trial in history.repeats_of(0)] == [1, 2, 3, 4]
     assert history.best().id == 5
-    mean, error, count = history.uncertainty(0)
-    assert count == 2
+    mean, error, count, units = history.uncertainty(0)
+    assert (count, units) == (2, 9)
     assert mean == pytest.approx(statistics.mean([0.3, 0.5]))
     assert error == pytest.approx(statistics.stdev([0.3, 0.5]) / math.sqrt(2))
     assert history.uncertainty(5) is None
+
+
+def test_repeats_that_stopped_early_are_compared_where_two_of_them_are():
+    curves = [[(3, 0.4), (9, 0.1)], [(3, 0.3), (9, 0.2)], [(3, 0.5)], [(1, 0.9)]]
+    history = fold(*curves, repeats={1: 0, 2: 0, 3: 0}.items())
+    mean, _, count, units = history.uncertainty(0)
+    assert (count, units) == (2, 3)
+    assert mean == pytest.approx(statistics.mean([0.3, 0.5]))
 
 
 def test_repeats_do_not_compete():

@@ -21,7 +21,9 @@ def lines(study: Study) -> list[str]:
         out.append(f"expect   {_expectation(study, sign)}")
     failed = len(study.failures)
     ended = f", {failed:,} diverged or failed" if failed else ""
-    out.append(f"cost     {len(study.trials):,} trials{ended}, {study.units:,} units, {_time(study)}")
+    out.append(
+        f"cost     {len(study.trials):,} trials{ended}, {study.units:,} units, {_time(study)}"
+    )
     return out
 
 
@@ -36,13 +38,21 @@ def number(value: Any) -> str:
 
 
 def _expectation(study: Study, sign: float) -> str:
-    measured = study.uncertainty
-    if measured is None:
-        return "not confirmed: the winner was not repeated with fresh seeds to its full units"
-    return (
-        f"{study.objective} {number(sign * measured.mean)} ± {number(measured.error)} "
-        f"(mean and standard error of {measured.repeats} runs with fresh seeds)"
-    )
+    best, history = study.best, study.history
+    assert best is not None
+    trial = best if history.repeats_of(best.id) else None
+    if trial is None and history.confirmed is not None:
+        trial = study.trials[history.confirmed["trial"]]
+    measured = trial and history.uncertainty(trial.id)
+    if trial is None or measured is None:
+        return "not confirmed: too little of the budget was left to repeat the winner"
+    seeds = f"mean and standard error of {measured.repeats} runs with fresh seeds"
+    if trial is not best:
+        seeds += f" of trial {trial.id}, which was ahead then"
+    if measured.units != best.units:
+        there = number(sign * history.loss_at(trial.id, measured.units))
+        seeds += f", after {measured.units:,} units; the trial itself had {there} there"
+    return f"{study.objective} {number(sign * measured.mean)} ± {number(measured.error)} ({seeds})"
 
 
 def _time(study: Study) -> str:

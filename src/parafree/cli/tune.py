@@ -209,7 +209,8 @@ def _summary(study: Study, page: Path | None) -> dict[str, Any]:
         "study": study.name,
         "store": study.store.where,
         "reason": session.reason,
-        "best": best and {"trial": best.id, "hparams": best.hparams, "loss": best.loss}
+        "best": best
+        and {"trial": best.id, "hparams": best.hparams, "loss": best.loss}
         | {"units": best.units, "metrics": best.metrics},
         "uncertainty": study.uncertainty and study.uncertainty._asdict(),
         "trials": len(study.trials),

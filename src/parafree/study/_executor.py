@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from parafree.core.contracts import Job
 from parafree.study.events import Event
+from parafree.study.history import History
 
 
 class Usage(NamedTuple):
@@ -22,6 +23,10 @@ class Executor(Protocol):
     A job is over when its trial has had the job's units, has diverged (a report without a loss),
     or has ended for good (an event of kind ``end``).
     """
+
+    def recall(self, history: History) -> None:
+        """Learn what happened before this process began, before anything is submitted."""
+        ...
 
     def wants(self) -> bool:
         """Whether there is room for one more job."""

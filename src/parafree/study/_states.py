@@ -7,7 +7,6 @@ safetensors; nothing is ever pickled.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,12 @@ class StateFiles:
         old = self._sizes.get(path.name, 0)
         if self._used - old + size > self._limit:
             return False
-        leaves = {
-            str(i): np.frombuffer(leaf.tobytes(), np.uint8) for i, leaf in enumerate(row)
-        }
+        leaves = {str(i): np.frombuffer(leaf.tobytes(), np.uint8) for i, leaf in enumerate(row)}
         partial = path.with_suffix(".partial")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             save_file(leaves, partial, metadata={"units": str(units)})
-            os.replace(partial, path)
+            partial.replace(path)
         except OSError:  # a full or read-only disk: the state will be computed again
             partial.unlink(missing_ok=True)
             return False

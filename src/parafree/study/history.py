@@ -58,6 +58,7 @@ class Uncertainty(NamedTuple):
     mean: float  # mean loss of the repeats
     error: float  # standard error of that mean
     repeats: int  # how many; at least 2
+    units: int  # after so many units, which may be fewer than the trial itself has had
 
 
 class Candidate(NamedTuple):
@@ -289,27 +290,30 @@ class History:
         """Say what the configuration of ``trial`` is worth, from repeats with fresh seeds.
 
         The trial itself does not count: it was picked for being low, so its loss is too good.
-        Only repeats that got as far as the trial count, each with its loss at that point. Repeats
-        that diverged are left out of the mean; :meth:`repeats_of` shows them.
+        Repeats are compared after the most units that two of them have reached, at most those of
+        the trial. Those that diverged are left out of the mean; :meth:`repeats_of` shows them.
 
         Args:
             trial: its number.
 
         Returns:
-            Mean, standard error and number of repeats; ``None`` when fewer than two got there.
+            Mean, standard error, number of repeats and units; ``None`` when there are not two.
         """
-        target = self.trials[trial].units
+        repeats = [each for each in self.repeats_of(trial) if each.loss is not None]
+        if len(repeats) < 2:
+            return None
+        reached = sorted((each.units for each in repeats), reverse=True)
+        units = min(reached[1], self.trials[trial].units)
         losses = [
-            loss
-            for repeat in self.repeats_of(trial)
-            if math.isfinite(loss := self._loss_at(repeat.id, target))
+            loss for repeat in repeats if math.isfinite(loss := self.loss_at(repeat.id, units))
         ]
         if len(losses) < 2:
             return None
         error = float(np.std(losses, ddof=1)) / math.sqrt(len(losses))
-        return Uncertainty(float(np.mean(losses)), error, len(losses))
+        return Uncertainty(float(np.mean(losses)), error, len(losses), units)
 
-    def _loss_at(self, trial: int, units: int) -> float:
+    def loss_at(self, trial: int, units: int) -> float:
+        """Return a trial's loss at its first report after ``units`` units; NaN: none so far."""
         reached, losses = self.curve(trial)
         there = np.flatnonzero(reached >= units)
         return float(losses[there[0]]) if len(there) else math.nan

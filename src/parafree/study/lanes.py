@@ -12,7 +12,6 @@ lost is computed again to the same bits.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections import deque
@@ -33,6 +32,7 @@ from parafree.study._pool import Pool
 from parafree.study._program import Program
 from parafree.study._states import StateFiles
 from parafree.study.events import Event, report
+from parafree.study.history import History
 
 _LOOKAHEAD = 2  # jobs in flight, in units of the lanes of all groups
 _MOST_PROGRAMS = 8  # pools on the device at once; a group beyond them makes the idlest one leave
@@ -63,24 +63,21 @@ class _Group:
     waiting: list[deque[_Run]]
     lanes: list[_Run | None]
     arrays: dict[str, np.ndarray]
-    last_run: int = 0  # reports made by all groups when this one ran last
+    last_run: int = 0  # reports of the study when this group had run last
     static: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def urgent(self) -> int:
-        """How many urgent jobs run or wait."""
-        runs = [run for run in self.lanes if run is not None]
-        return sum(run.urgent for run in itertools.chain(runs, *self.waiting))
+    jobs: list[int] = field(default_factory=list)  # that run or wait, on each device
+    urgent: int = 0  # of these, on all devices
 
     @property
     def ready(self) -> int:
         """How many lanes the next tick would fill."""
-        per_device = len(self.lanes) // len(self.waiting)
-        ready = 0
-        for d, queue in enumerate(self.waiting):
-            mine = self.lanes[d * per_device : (d + 1) * per_device]
-            ready += min(sum(run is not None for run in mine) + len(queue), per_device)
-        return ready
+        per_device = len(self.lanes) // len(self.jobs)
+        return sum(min(jobs, per_device) for jobs in self.jobs)
+
+    def count(self, run: _Run, change: int) -> None:
+        """Keep the counts when a job comes (+1) or goes (-1)."""
+        self.jobs[run.trial % len(self.jobs)] += change
+        self.urgent += change * run.urgent
 
 
 @dataclass
@@ -138,7 +135,9 @@ class Lanes:
         self._spent = _Spent()
         self._orders = self._reports = self._running = 0
         self._lane_of: dict[int, int] = {}
-        self._dtypes = {name: _dtype(space, name) for name in space.traced(_center(space))}
+        # Fixed values are constants, so that they may give a shape or the length of a loop.
+        varying = space.traced(_center(space)).keys() - space.fixed.keys()
+        self._dtypes = {name: _dtype(space, name) for name in sorted(varying)}
         self._plan = plan or self._measure(lanes, chunk, multiple, memory or _memory())
 
     def _measure(
@@ -177,12 +176,13 @@ class Lanes:
     # The executor's contract --------------------------------------------------------------
 
     def wants(self) -> bool:
-        """Whether one more job would help to fill the lanes of some group."""
+        """Whether one more job may help to fill the lanes of the group that goes next."""
         groups = min(_MOST_PROGRAMS, max(1, self._space.static_groups()))
         lanes = self._plan.lanes * self._plan.devices
         if self._running >= _LOOKAHEAD * groups * lanes:
             return False
-        return all(group.ready < lanes for group in self._groups.values())
+        group = self._next()
+        return group is None or group.ready < lanes
 
     def submit(
         self,
@@ -197,13 +197,12 @@ class Lanes:
         static = self._space.static_part(hparams)
         group = self._groups.get(static)
         if group is None:
-            group = self._group(static, self._program(static, self._plan), self._plan)
-            group.last_run = self._reports
-            self._groups[static] = group
+            group = self._open(static)
         traced = self._typed(self._space.traced(hparams))
         run = _Run(job.trial, job.units, units_done, seed, self._orders, traced, urgent)
         self._orders += 1
         self._running += 1
+        group.count(run, +1)
         group.waiting[job.trial % self._plan.devices].append(run)
 
     def advance(self) -> list[Event]:
@@ -216,8 +215,8 @@ class Lanes:
         self._catch_up(group)
         runs = [run for run in group.lanes if run is not None]
         metrics = self._tick(group, runs)
-        group.last_run = self._reports
         self._reports += len(runs)
+        group.last_run = self._reports
         # Lanes depend on the past of this process; the order of the jobs does not.
         return [
             self._report(group, run, metrics[run.lane])
@@ -247,10 +246,11 @@ class Lanes:
         """Drop every job; states stay where they are."""
         for group in self._groups.values():
             for queue in group.waiting:
+                for run in queue:
+                    group.count(run, -1)
                 queue.clear()
-            for run in group.lanes:
-                if run is not None:
-                    self._leave(group, run)
+            for run in [run for run in group.lanes if run is not None]:
+                self._leave(group, run)
         self._running = 0
 
     def save(self) -> None:
@@ -295,12 +295,27 @@ class Lanes:
         self.pause_all()
         return group.program.state(row)
 
+    def recall(self, history: History) -> None:
+        """Learn from the past whose turn it is, so that a resumed study takes the same turns."""
+        trials = history.reports["trial"]
+        self._reports = len(trials)
+        last, where = np.unique(trials[::-1], return_index=True)
+        for trial, behind in zip(last.tolist(), where.tolist(), strict=True):
+            static = self._space.static_part(history.trials[trial].hparams)
+            group = self._groups.get(static) or self._open(static)
+            group.last_run = max(group.last_run, len(trials) - behind)
+
     # Groups -------------------------------------------------------------------------------
+
+    def _open(self, static: tuple[tuple[str, Any], ...]) -> _Group:
+        group = self._group(static, self._program(static, self._plan), self._plan)
+        self._groups[static] = group
+        return group
 
     def _program(self, static: tuple[tuple[str, Any], ...], plan: Plan) -> Program:
         program = Program(
             self._trainable,
-            dict(static),
+            {**self._space.fixed, **dict(static)},
             self._dtypes,
             lanes=plan.lanes,
             slots=plan.slots,
@@ -315,9 +330,7 @@ class Lanes:
         self._spent.programs.append(program)
         return program
 
-    def _group(
-        self, static: tuple[tuple[str, Any], ...], program: Program, plan: Plan
-    ) -> _Group:
+    def _group(self, static: tuple[tuple[str, Any], ...], program: Program, plan: Plan) -> _Group:
         lanes = plan.lanes * plan.devices
         arrays = {name: np.zeros(lanes, dtype) for name, dtype in self._dtypes.items()}
         arrays |= self._typed_fill(arrays)
@@ -328,6 +341,7 @@ class Lanes:
             [None] * lanes,
             arrays,
             static=static,
+            jobs=[0] * plan.devices,
         )
 
     def _typed_fill(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -336,7 +350,7 @@ class Lanes:
         return {name: np.full_like(array, center[name]) for name, array in arrays.items()}
 
     def _typed(self, traced: dict[str, Any]) -> dict[str, Any]:
-        return {name: self._dtypes[name].type(value) for name, value in traced.items()}
+        return {name: dtype.type(traced[name]) for name, dtype in self._dtypes.items()}
 
     def _next(self) -> _Group | None:
         """Return the group with the most lanes to fill; waiting counts as well."""
@@ -457,6 +471,7 @@ class Lanes:
 
     def _leave(self, group: _Group, run: _Run) -> None:
         group.lanes[run.lane] = None
+        group.count(run, -1)
         pool = self._pool(group, run)
         if run.trial in pool:
             pool.rest(run.trial, pool.units[run.trial], run.loss)

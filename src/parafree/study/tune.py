@@ -207,6 +207,7 @@ class _Session:
             scheduler = replace(self._scheduler, min_units=min_units)  # type: ignore[type-var]
             self.fold = Fold(scheduler, self._sampler, self._space, spec["seed"])
             self.fold.replay(events)
+            executor.recall(self.fold.history)
             if budget.empty and not scheduler.finite:
                 raise StudyError(
                     "nothing says when to stop",
