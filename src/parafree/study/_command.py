@@ -84,6 +84,7 @@ class Command:
         """
         arguments = tuple(_split(command) if isinstance(command, str) else command)
         where = shlex.join(arguments).replace("'{", "{").replace("}'", "}")
+        _check_program(arguments, where)
         names, fixed = list(parameters), list(fixed)
         used = {name for argument in arguments for name in _placeholders(argument)}
         known = {*names, *fixed, *OWN_PLACEHOLDERS}
@@ -99,7 +100,6 @@ class Command:
                 where=where,
                 fix=f"put {{{unused[0]}}} where the program takes it, or fix the parameter",
             )
-        _check_program(arguments, where)
         return cls(arguments, timeout)
 
     @property
@@ -148,14 +148,17 @@ class Command:
     def _follow(self, program: _Program, trial: Trial) -> None:
         last, over = 0, math.inf
         for line in program.lines():
-            report = _parse(line)
-            if trial.stopped:
-                # The checkpoint of the last unit may still be in writing: a program that has one
-                # gets until its next report, or until it leaves, or a little while.
-                if report or not self.resumes or time.monotonic() > over:
-                    return
-            elif report:
+            enough = trial.stopped and (not self.resumes or time.monotonic() > over)
+            if enough:
+                return
+            if report := _parse(line):
+                # The checkpoint of the job's last unit may still be in writing, so a program that
+                # has one gets until its next report, which is kept for the next job; or until it
+                # leaves, or a little while.
+                enough = trial.stopped
                 last = _feed(trial, report, last)
+                if enough:
+                    return
                 over = time.monotonic() + GRACE
             elif self.timeout is not None and program.silent > self.timeout:
                 raise TrainableError(
@@ -272,7 +275,7 @@ def _split(command: str) -> list[str]:
 def _placeholders(argument: str) -> list[str]:
     names = []
     for match in _TOKEN.finditer(argument):
-        if match[0] in "{}":
+        if match[0] in ("{", "}"):
             raise TrainableError(
                 f"a single {match[0]} stands in the command",
                 where=argument,

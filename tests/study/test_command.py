@@ -1,0 +1,220 @@
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parafree.core.contracts import Job
+from parafree.core.errors import TrainableError
+from parafree.study._command import Command
+from parafree.study.workers import WorkerExecutor
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that runs one job of a command and returns the events."""
+    with contextlib.ExitStack() as stack:
+        executors = {}
+
+        def run(command, units, hparams=None, done=0):
+            if command not in executors:
+                executors[command] = WorkerExecutor(command, tmp_path / "s", workers=1)
+                stack.callback(executors[command].close)
+            executor, events = executors[command], []
+            executor.submit(Job(0, units), hparams or {}, 5, done)
+            end = time.monotonic() + 20
+            while executor.running():
+                events += executor.advance()
+                assert time.monotonic() < end, "the executor hangs"
+            return events
+
+        yield run
+
+
+def sh(script, *arguments, **settings):
+    script = script.replace("{", "{{").replace("}", "}}")
+    return Command(("sh", "-c", script, "sh", *arguments), **settings)
+
+
+def curve(events):
+    return [(e.units, e.loss) for e in events if e.kind == "report"]
+
+
+def message(events):
+    (end,) = (event for event in events if event.kind == "end")
+    return end.data["status"] + ": " + end.data["message"]
+
+
+def alive(pid):
+    # A child of a dead process is reaped by init, at init's leisure.
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().split()[2] != "Z"
+
+
+def gone(pids, seconds=5):
+    end = time.monotonic() + seconds
+    while any(map(alive, pids.read_text().split())):
+        assert time.monotonic() < end, "something was left running"
+        time.sleep(0.01)
+
+
+# What is refused before anything starts ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sh x.sh {lr} {width}", "nothing fills: {width}"),
+        ("sh x.sh {lr:.2f}", "nothing fills: {lr:.2f}"),
+        ("sh x.sh {} {lr}", "nothing fills: {}"),
+        ("sh x.sh", "does not use the parameter lr"),
+        ("sh x.sh {{lr}}", "does not use the parameter lr"),
+        ("sh x.sh {lr} }", "a single } stands"),
+        ("sh x.sh {lr", "a single { stands"),
+        ("sh 'x.sh {lr}", "cannot be split"),
+        ("", "is empty"),
+        ("no-such-program {lr}", "no program 'no-such-program'"),
+    ],
+)
+def test_an_impossible_command_is_refused_at_once(line, said):
+    with pytest.raises(TrainableError) as error:
+        Command.parse(line, ["lr"])
+    assert said in error.value.what
+    assert error.value.fix
+
+
+def test_own_and_fixed_placeholders_are_known():
+    line = "sh x.sh {lr} {depth} {units} {seed} {trial} {checkpoint} '{{}}'"
+    command = Command.parse(line, ["lr"], fixed=["depth", "unused"])
+    assert command.resumes
+    values = {"lr": 1e-300, "depth": True, "units": 1, "seed": 2, "trial": 3, "checkpoint": "c"}
+    assert command.fill(values) == ["sh", "x.sh", "1e-300", "true", "1", "2", "3", "c", "{}"]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_arrive_exactly(x):
+    assert float(Command(("f", "--x={x}")).fill({"x": x})[1][4:]) == x
+
+
+@given(st.text(), st.text())
+def test_every_value_stays_inside_its_own_argument(a, b):
+    filled = Command(("f", "{a}", "-{b}={a}", "{{b}}")).fill({"a": a, "b": b})
+    assert filled == ["f", a, f"-{b}={a}", "{b}"]
+
+
+def test_parameters_that_are_not_active_are_left_out_with_their_option():
+    command = Command(("f", "--a", "{a}", "--b={b}", "{c}", "--d", "x{a}", "-v"))
+    assert command.fill({"c": 1}) == ["f", "1", "--d", "-v"]
+
+
+# What a program does ------------------------------------------------------------------------
+
+COUNT = """
+i=0; [ -f "$3/at" ] && i=$(cat "$3/at")
+while :; do
+  i=$((i+1)); echo "$i" >> "$2"
+  echo "just a line"; echo "{\\"unit\\": $i, \\"loss\\": $i.5, \\"seed\\": $1}"
+  [ "$3" != - ] && echo $i > "$3/new" && mv "$3/new" "$3/at"
+  sleep 0.01
+done
+"""
+
+
+@pytest.mark.parametrize(("where", "twice"), [("{checkpoint}", False), ("-", True)])
+def test_a_command_pauses_and_goes_on(run, tmp_path, where, twice):
+    steps = tmp_path / "the 'steps'; $HOME .. é"
+    command = sh(COUNT, "{seed}", str(steps).replace("{", "{{"), where)
+    events = run(command, 2) + run(command, 4, done=2)
+    assert curve(events) == [(1, 1.5), (2, 2.5), (3, 3.5), (4, 4.5)]
+    assert all(event.data == {"seed": 5.0} for event in events)
+    count = steps.read_text().split().count("1")
+    assert count == (2 if twice else 1)
+    assert "just a line" in (tmp_path / "s/logs/trial-0.log").read_text()
+
+
+def test_a_program_may_leave_when_its_units_are_done(run):
+    command = sh('for i in $(seq "$1"); do echo "{\\"unit\\": $i, \\"loss\\": 0}"; done', "{units}")
+    assert curve(run(command, 3)) == [(1, 0.0), (2, 0.0), (3, 0.0)]
+
+
+def test_a_program_that_leaves_early_is_finished(run):
+    events = run(sh('echo \'{"unit": 2, "loss": 0.5}\''), 9)
+    assert curve(events) == [(2, 0.5)]
+    assert message(events).startswith("finished") and events[-1].loss == 0.5
+
+
+REPORT = 'echo \'{"unit": 1, "loss": 1}\'; '
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (REPORT + "echo '{unit: 2'", "not JSON: {unit: 2"),
+        (REPORT + "echo '{\"unit\": 2}'", "no 'loss'"),
+        (REPORT + "echo '{\"loss\": 2}'", "without a unit"),
+        (REPORT + REPORT, "unit 1 after unit 1"),
+        (REPORT + 'echo \'{"unit": "2", "loss": 1}\'', "unit '2' after unit 1"),
+        (REPORT + 'echo \'{"unit": 2, "loss": "x"}\'', "loss='x', which is not a number"),
+        (REPORT + "echo oh no >&2; echo help >&2; exit 3", "status 3: oh no | help"),
+        (REPORT + "kill -SEGV $$", "was ended by SIGSEGV"),
+        (REPORT + "sleep 60", "printed nothing for 0.3 s"),
+        (REPORT + "printf '\\377\\376 {'; exit 4", "status 4"),
+    ],
+)
+def test_a_program_that_goes_wrong_is_told_and_nothing_is_lost(run, script, said):
+    events = run(sh(script, timeout=0.3), 9)
+    assert curve(events) == [(1, 1.0)]
+    assert message(events).startswith("failed: ")
+    assert said in message(events)
+
+
+def test_a_program_without_reports_fails(run):
+    assert "without ever reporting its loss" in message(run(sh("exit 0"), 1))
+
+
+def test_a_program_that_cannot_be_started_fails(run, tmp_path):
+    file = tmp_path / "not-executable"
+    file.write_text("")
+    assert "Permission denied" in message(run(Command((str(file),)), 1))
+
+
+@pytest.mark.parametrize("text", ["nan", "-nan", "inf", "NaN", "-Infinity"])
+def test_what_c_prints_for_no_number_counts_as_diverged(run, text):
+    assert curve(run(sh(f'echo \'{{"unit": 1, "loss": {text}}}\'; sleep 9'), 5)) == [(1, None)]
+
+
+def test_everything_that_a_program_started_is_ended(run, tmp_path):
+    pids = tmp_path / "pids"
+    run(sh('sleep 60 & echo $! $$ > "$1"; ' + REPORT + "wait", str(pids)), 1)
+    gone(pids)
+
+
+def test_a_program_that_ignores_sigterm_is_killed(run):
+    begin = time.monotonic()
+    assert curve(run(sh("trap '' TERM; " + REPORT + "while :; do sleep 0.1; done"), 1))
+    assert time.monotonic() - begin < 5
+
+
+def test_the_last_checkpoint_is_waited_for(run, tmp_path):
+    script = REPORT + 'sleep 0.5; touch "$1/done"; ' + REPORT + "sleep 60"
+    run(sh(script, "{checkpoint}"), 1)
+    assert (tmp_path / "s/states/0/checkpoint/done").exists()
+
+
+def test_a_program_dies_with_its_worker(run, tmp_path):
+    pids = tmp_path / "pids"
+    script = 'echo $$ >> "$1"; sleep 0.2; kill -9 $PPID; ' + REPORT + "sleep 60"
+    assert "was killed" in message(run(sh(script, str(pids)), 9))
+    assert len(pids.read_text().split()) == 2
+    gone(pids)
+
+
+def test_another_python_with_its_own_environment_works(run):
+    code = "import json,sys; print(json.dumps({'unit': 1, 'loss': float(sys.argv[1])}), flush=True)"
+    (event,) = run(Command((sys.executable, "-c", code.replace("{", "{{").replace("}", "}}"),
+                            "{lr}")), 1, {"lr": 0.1 + 0.2})  # fmt: skip
+    assert json.dumps(event.loss) == "0.30000000000000004"
