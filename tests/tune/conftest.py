@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,29 +47,6 @@ def hashed_loss(seed: int = 0, diverge: float = 0.0) -> Callable[[Job], float]:
     return loss
 
 
-def seconds_per_decision(scheduler: Any, trials: int, window: int) -> float:
-    """Time of one ask and one tell, over the last `window` of `trials` trials."""
-    draw = random.Random(0)
-    state, running = scheduler.init(), []
-    begun = decisions = 0
-    started: float | None = None
-    seen = 0
-    while seen < trials:
-        if started is None and seen >= trials - window:
-            started = time.perf_counter()
-            begun = decisions
-        while len(running) < 32:
-            job = scheduler.ask(state)
-            if job is None:
-                break
-            seen = max(seen, job.trial + 1)
-            running.append(job)
-            decisions += 1
-        scheduler.tell(state, running.pop(draw.randrange(len(running))), draw.random())
-    assert started is not None
-    return (time.perf_counter() - started) / (decisions - begun)
-
-
 @pytest.fixture(name="drive", scope="session")
 def _drive() -> Callable[..., Any]:
     return drive
@@ -79,8 +55,3 @@ def _drive() -> Callable[..., Any]:
 @pytest.fixture(name="hashed_loss", scope="session")
 def _hashed_loss() -> Callable[..., Any]:
     return hashed_loss
-
-
-@pytest.fixture(name="seconds_per_decision", scope="session")
-def _seconds_per_decision() -> Callable[..., float]:
-    return seconds_per_decision
