@@ -409,12 +409,14 @@ def test_a_truncated_database(path):
     refused(path, "damaged or cut short")
 
 
-def test_a_corrupt_database(path):
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_a_corrupt_database(path, share):
     with Store.open(path) as store:
         study = store.create("spoilt", {})
-        store.append(study.id, 1, reports(0, 5000))
+        store.append(study.id, 1, reports(0, 9000))
     content = bytearray(path.read_bytes())
-    content[4096 * 3 :] = b"\xa5" * (len(content) - 4096 * 3)
+    begin = int(len(content) * share) // 4096 * 4096
+    content[begin:] = b"\xa5" * (len(content) - begin)
     path.write_bytes(content)
     with pytest.raises(StoreError, match="damaged"), Store.open(path) as store:
         list(store.journal(study.id))

@@ -17,6 +17,7 @@ from parafree.core.errors import StoreError
 from parafree.study import _schema
 
 BUSY_S = 10.0  # how long to wait for another program that holds the database
+_PREPARING = 0x706631  # the number of the lock for making tables on a server
 _MAGIC = b"SQLite format 3\x00"
 _OTHER = "name another file with --store or PARAFREE_STORE"
 
@@ -59,6 +60,8 @@ class Database:
         except sa.exc.IntegrityError:
             raise
         except sa.exc.DBAPIError as error:
+            raise explain(error.orig or error, self.where, self.path) from error
+        except self.engine.dialect.loaded_dbapi.Error as error:  # rows taken from the driver itself
             raise explain(error, self.where, self.path) from error
 
     def close(self) -> None:
@@ -100,6 +103,8 @@ def _prepare(database: Database) -> None:
         ) == len(_schema.MIGRATIONS)
     if not current:
         with database.write() as connection:
+            if database.path is None:  # SQLite's writers wait for each other anyway
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
             _schema.prepare(connection, database.where)
     if database.path and not _is_wal(database.path):
         # Outside a transaction, and only once the file is known to be ours.
@@ -249,10 +254,10 @@ def _open_server(url: sa.URL) -> Database:
     return Database(engine, None, where)
 
 
-def explain(error: sa.exc.DBAPIError, where: str, path: Path | None) -> StoreError:
+def explain(error: BaseException, where: str, path: Path | None) -> StoreError:
     """Turn a driver's error into one that says what is wrong, where, and what to do."""
-    name = getattr(error.orig, "sqlite_errorname", "") or ""
-    text = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    name = getattr(error, "sqlite_errorname", "") or ""
+    text = (str(error).strip() or repr(error)).splitlines()[0]
     if path is not None:
         free = _free_bytes(path)
         if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and free < 1 << 20):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,24 +15,19 @@ import numpy as np
 import sqlalchemy as sa
 
 from parafree.core.errors import StudyError
-from parafree.study import _paths, _schema
+from parafree.study import _paths, _schema, _wallclock
 from parafree.study._engine import Database, open_database
 from parafree.study._lock import Lock, lock_file, lock_server
+from parafree.study._rows import Insert, chunks, columns
 from parafree.study._summary import Summary, summarise
+from parafree.study._wallclock import Clock, Session, Span
 from parafree.study.events import Event, check, encode
 from parafree.study.history import REPORT
 
-_CHUNK = 4096  # rows taken from the driver at a time
+__all__ = ["Clock", "Session", "Span", "Store", "StudyRecord", "Summary"]
 
+_EVENT = ("seq", *Event._fields)
 _LOOKUP = 500  # rows looked up by place in one statement
-
-_CLOCK = np.dtype([("seq", "i8"), ("session", "i8"), ("elapsed_s", "f8")])
-_SPAN = np.dtype(
-    {
-        "names": ["session", "lane", "trial", "begin_s", "end_s", "units"],
-        "formats": ["i8", "i8", "i8", "f8", "f8", "i8"],
-    }
-)
 
 
 class StudyRecord(NamedTuple):
@@ -43,38 +37,6 @@ class StudyRecord(NamedTuple):
     name: str
     spec: dict[str, Any]
     created: float  # seconds since 1970
-
-
-class Clock(NamedTuple):
-    """When a flush happened: seconds of work since the session began."""
-
-    session: int
-    elapsed_s: float
-
-
-class Span(NamedTuple):
-    """One job on one lane, for the time line."""
-
-    session: int
-    lane: int
-    trial: int
-    begin_s: float
-    end_s: float
-    units: int
-
-
-class Session(NamedTuple):
-    """One run of the program on a study; ``ended`` is ``None`` while it runs, or if killed."""
-
-    id: int
-    started: float
-    ended: float | None
-    host: str
-    versions: dict[str, str]
-    reason: str | None
-    compile_s: float | None
-    busy: float | None
-    overhead_s: float | None
 
 
 class Store:
@@ -93,9 +55,9 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert_event = _Insert(_schema.events, database.engine)
-        self._insert_span = _Insert(_schema.spans, database.engine)
-        self._insert_clock = _Insert(_schema.clock, database.engine)
+        self._insert_event = Insert(_schema.events, database)
+        self._insert_span = Insert(_schema.spans, database)
+        self._insert_clock = Insert(_schema.clock, database)
 
     @classmethod
     def open(cls, target: str | os.PathLike[str] | None = None, create: bool = True) -> Store:
@@ -255,7 +217,7 @@ class Store:
             .order_by(table.c.seq)
         )
         make, loads = tuple.__new__, json.loads
-        for rows in self._chunks(query):
+        for rows in chunks(self._database, query):
             for kind, trial, units, loss, data in rows:
                 fields = (kind, trial, units, loss, data if data is None else loads(data))
                 yield make(Event, fields)
@@ -268,22 +230,22 @@ class Store:
             order: ``trial``, ``units``, ``loss`` (NaN where it was not finite), ``seq``.
         """
         table = _schema.events
-        return self._array(
+        query = (
             sa.select(table.c.trial, table.c.units, table.c.loss, table.c.seq)
             .where(table.c.study_id == study_id, table.c.kind == "report")
-            .order_by(table.c.seq),
-            REPORT,
+            .order_by(table.c.seq)
         )
+        return columns(self._database, query, REPORT)
 
     def decisions(self, study_id: int) -> Iterator[tuple[int, Event]]:
         """Yield the place and the event of everything but reports, in order."""
         table = _schema.events
         query = (
-            sa.select(*table.c["seq", "kind", "trial", "units", "loss", "data"])
+            sa.select(*table.c[_EVENT])
             .where(table.c.study_id == study_id, table.c.kind != "report")
             .order_by(table.c.seq)
         )
-        for rows in self._chunks(query):
+        for rows in chunks(self._database, query):
             for seq, kind, trial, units, loss, data in rows:
                 yield seq, Event(kind, trial, units, loss, data and json.loads(data))
 
@@ -297,7 +259,7 @@ class Store:
                 table.c.seq.in_(seqs[begin : begin + _LOOKUP]),
                 table.c.data.is_not(None),
             )
-            for rows in self._chunks(query):
+            for rows in chunks(self._database, query):
                 found.update((seq, json.loads(data)) for seq, data in rows)
         return found
 
@@ -307,11 +269,10 @@ class Store:
         One line for each event; a loss is written so that it reads back exactly.
         """
         table = _schema.events
-        columns = table.c["seq", "kind", "trial", "units", "loss", "data"]
-        query = sa.select(*columns).where(table.c.study_id == study_id).order_by(table.c.seq)
+        query = sa.select(*table.c[_EVENT]).where(table.c.study_id == study_id)
         return "".join(
             f"{seq}\t{kind}\t{trial}\t{units}\t{loss!r}\t{data or ''}\n"
-            for rows in self._chunks(query)
+            for rows in chunks(self._database, query.order_by(table.c.seq))
             for seq, kind, trial, units, loss, data in rows
         )
 
@@ -349,36 +310,11 @@ class Store:
         folder = self.folder(name)
         return lock_file(folder.with_name(folder.name + ".lock"), name)
 
-    def _array(self, query: sa.Select[Any], dtype: np.dtype[Any]) -> np.ndarray:
-        chunks = [np.fromiter(rows, dtype, len(rows)) for rows in self._chunks(query)]
-        return np.concatenate(chunks) if chunks else np.empty(0, dtype)
-
-    def _chunks(self, query: sa.Select[Any]) -> Iterator[list[Any]]:
-        """Yield rows as the driver gives them: a million Row objects would take seconds."""
-        with self._database.read() as connection:
-            result = connection.execute(query)
-            cursor: Any = result.cursor
-            try:
-                with self._database.explained():
-                    while rows := cursor.fetchmany(_CHUNK):
-                        yield rows
-            finally:
-                result.close()
-
     def begin_session(
         self, study_id: int, versions: Mapping[str, str], host: str | None = None
     ) -> int:
         """Record that the program begins to work on a study; return the session's number."""
-        row = {
-            "study_id": study_id,
-            "started": time.time(),
-            "host": platform.node() if host is None else host,
-            "versions": encode(dict(versions), "the versions of a session"),
-        }
-        with self._database.write() as connection:
-            result = connection.execute(_schema.sessions.insert(), row)
-        assert result.inserted_primary_key is not None
-        return int(result.inserted_primary_key[0])
+        return _wallclock.begin_session(self._database, study_id, versions, host)
 
     def end_session(
         self, session: int, reason: str, compile_s: float, busy: float, overhead_s: float
@@ -392,40 +328,26 @@ class Store:
             busy: share of the lanes' time that was used, 0 to 1.
             overhead_s: seconds of scheduling and storing.
         """
-        table = _schema.sessions
-        row = {
-            "ended": time.time(),
-            "reason": reason,
-            "compile_s": compile_s,
-            "busy": busy,
-            "overhead_s": overhead_s,
-        }
-        with self._database.write() as connection:
-            connection.execute(table.update().where(table.c.id == session).values(row))
+        _wallclock.end_session(
+            self._database,
+            session,
+            reason=reason,
+            compile_s=compile_s,
+            busy=busy,
+            overhead_s=overhead_s,
+        )
 
     def sessions(self, study_id: int) -> list[Session]:
         """Return every session, oldest first."""
-        table = _schema.sessions
-        query = (
-            sa.select(*table.c[Session._fields])
-            .where(table.c.study_id == study_id)
-            .order_by(table.c.id)
-        )
-        with self._database.read() as connection:
-            rows = [Session._make(row) for row in connection.execute(query)]
-        return [row._replace(versions=json.loads(row.versions)) for row in rows]  # type: ignore[arg-type]
+        return _wallclock.read_sessions(self._database, study_id)
 
     def clock(self, study_id: int) -> np.ndarray:
         """Return when each flush happened: ``seq`` (its last event), ``session``, ``elapsed_s``."""
-        table = _schema.clock
-        query = sa.select(*table.c[_names(_CLOCK)]).where(table.c.study_id == study_id)
-        return self._array(query.order_by(table.c.seq), _CLOCK)
+        return _wallclock.read_clock(self._database, study_id)
 
     def spans(self, study_id: int) -> np.ndarray:
         """Return every job on every lane: the fields of :class:`Span`, ordered by begin."""
-        table = _schema.spans
-        query = sa.select(*table.c[_names(_SPAN)]).where(table.c.study_id == study_id)
-        return self._array(query.order_by(table.c.session, table.c.begin_s, table.c.lane), _SPAN)
+        return _wallclock.read_spans(self._database, study_id)
 
     def close(self) -> None:
         """Close the database; a closed store can be opened again."""
@@ -446,30 +368,3 @@ _LAST_SEQ = sa.select(sa.func.max(_schema.events.c.seq)).where(
 
 def _last_seq(connection: sa.Connection, study_id: int) -> int:
     return connection.execute(_LAST_SEQ, {"study": study_id}).scalar() or 0
-
-
-def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
-    return dtype.names or ()
-
-
-class _Insert:
-    """Inserts rows given as tuples in the order of a table's columns, with bound parameters.
-
-    The statement is compiled once for the dialect and handed to the driver's ``executemany``,
-    which is several times faster than building it again for each batch.
-    """
-
-    def __init__(self, table: sa.Table, engine: sa.Engine) -> None:
-        names = [column.name for column in table.columns]
-        compiled = table.insert().compile(dialect=engine.dialect, column_keys=names)
-        self._sql = str(compiled)
-        self._names = None if compiled.positional else names
-
-    def __call__(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        if not rows:
-            return
-        if self._names is None:
-            connection.exec_driver_sql(self._sql, list(rows))
-        else:
-            named = [dict(zip(self._names, row, strict=True)) for row in rows]
-            connection.exec_driver_sql(self._sql, named)
