@@ -24,7 +24,9 @@ def show(
     opened = Study.open(study, store)
     finite = [trial for trial in opened.trials if trial.loss is not None]
     best = opened.best
-    ranked = sorted(finite, key=lambda t: (t is not best, -t.units, t.loss))[:top]
+    deepest = max((trial.units for trial in finite), default=0)
+    # A loss after few units is not to be compared with one after many.
+    ranked = sorted(finite, key=lambda t: (t is not best, t.units * 3 < deepest, t.loss))[:top]
     if as_json:
         print_json(
             {
@@ -48,11 +50,13 @@ def show(
     from rich.table import Table
 
     names = [*opened.space.names]
-    table = Table("trial", "units", "loss", "status", *names)
+    table = Table("trial", "units", "loss", "status", *names, box=None)
     for trial in ranked:
         values = [number(trial.hparams.get(name, "")) for name in names]
         loss = number(float(trial.loss or 0.0))
         table.add_row(str(trial.id), f"{trial.units:,}", loss, trial.status, *values)
-    Console().print(table)
+    # A row that is wider than the terminal wraps; cut-off numbers would say nothing.
+    width = max(Console().width, 14 * (len(names) + 4))
+    Console(width=width).print(table)
     for trial, message in opened.failures[:top]:
         typer.echo(f"trial {trial.id} {trial.status}: {message.splitlines()[0]}")

@@ -107,4 +107,5 @@ class Stopwatch:
         self._begin = time.monotonic()
 
     def __call__(self) -> float:
+        """Return the seconds."""
         return time.monotonic() - self._begin
