@@ -21,6 +21,7 @@ _TITLES = {
     "api.md": "Python",
     "cli.md": "Command line",
     "architecture.md": "Architecture",
+    "bench.md": "Speed",
     "claims.md": "Claims",
     "glossary.md": "Glossary",
 }
