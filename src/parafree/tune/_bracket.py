@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from heapq import nsmallest
 from typing import Literal
-
-from parafree.tune._rung import Entry
 
 Variant = Literal["efficient", "conservative", "discarding"]
 """What a run does with trials that earlier runs of the same bracket have promoted."""
@@ -87,6 +84,6 @@ class Bracket:
             pool = [trial for trial in pool if trial not in above]
         elif self.variant == "conservative":  # whoever has been here before competes again
             pool = list(here)
-        entries: list[Entry] = [(here[trial], trial) for trial in pool if here[trial] < math.inf]
-        best = nsmallest(max(0, count - len(kept)), entries)
-        return kept + [trial for _, trial in best]
+        finite = sorted(trial for trial in pool if here[trial] < math.inf)
+        finite.sort(key=here.__getitem__)  # stable, so ties stay in the order of the trials
+        return kept + finite[: max(0, count - len(kept))]

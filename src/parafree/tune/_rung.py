@@ -16,25 +16,29 @@ class Rung:
 
     The losses are kept in two heaps that meet at the quota: ``top`` holds the best
     ``floor(size / eta)`` with the worst of them in front, ``rest`` the others with the best of them
-    in front. A third heap holds those not yet promoted; its front may be promoted if and only if
-    it is not worse than the front of ``top``.
+    in front. A third heap holds whoever has ever been in ``top`` and has not been promoted; its
+    front may be promoted if and only if it is not worse than the front of ``top``.
     """
 
     size: int = 0  # trials that have ended here, diverged ones included
     top: list[Entry] = field(default_factory=list)  # negated: (-loss, -trial)
-    rest: list[Entry] = field(default_factory=list)
-    waiting: list[Entry] = field(default_factory=list)  # not promoted yet, inside top or outside
+    rest: list[tuple[float, int, bool]] = field(default_factory=list)  # ..., never in `top` yet
+    waiting: list[Entry] = field(default_factory=list)
 
     def add(self, trial: int, loss: float, eta: int) -> None:
         """Take in that ``trial`` has ended here; a loss that is not finite only counts."""
         self.size += 1
         if math.isfinite(loss):
-            heappush(self.waiting, (loss, trial))
             worst = heappushpop(self.top, (-loss, -trial))
-            heappush(self.rest, (-worst[0], -worst[1]))
+            outside = -worst[1] == trial
+            heappush(self.rest, (-worst[0], -worst[1], outside))
+            if not outside:
+                heappush(self.waiting, (loss, trial))
         if len(self.top) < self.size // eta and self.rest:
-            best = heappop(self.rest)
-            heappush(self.top, (-best[0], -best[1]))
+            loss, trial, first_time = heappop(self.rest)
+            heappush(self.top, (-loss, -trial))
+            if first_time:
+                heappush(self.waiting, (loss, trial))
 
     def promotable(self) -> bool:
         """Whether a trial among the best ``1/eta`` has not been promoted yet."""

@@ -95,7 +95,7 @@ class Deepening:
             return self._promote(state, s)
         if not new:
             return None
-        s = min(range(len(state.spent)), key=state.spent.__getitem__)
+        s = state.spent.index(min(state.spent))
         trial = len(state.bracket_of)
         state.bracket_of.append(s)
         units = state.brackets[s].start(trial)
@@ -121,12 +121,14 @@ class Deepening:
 
 def _deepest_ready(state: DeepeningState) -> int | None:
     """Return the bracket with the deepest promotion, the poorest one of several; None: none."""
-    ready = [s for s, ladder in enumerate(state.brackets) if ladder.ready]
-    if not ready:
-        return None
-    # Rung k of bracket s lies at the level s + k, and the highest bit of `ready` is the rung.
-    level = {s: s + state.brackets[s].ready.bit_length() for s in ready}
-    return min(ready, key=lambda s: (-level[s], state.spent[s]))
+    found, deepest = None, 0
+    for s, ladder in enumerate(state.brackets):
+        if ladder.ready:
+            # Rung k of bracket s lies at the level s + k; the highest bit of `ready` is the rung.
+            level = s + ladder.ready.bit_length()
+            if level > deepest or (level == deepest and state.spent[s] < state.spent[found or 0]):
+                found, deepest = s, level
+    return found
 
 
 card = Card(
