@@ -4,12 +4,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from parafree.core.contracts import Job
 from parafree.core.errors import TrainableError
+from parafree.core.space import Space
 from parafree.study._command import Command
 from parafree.study.workers import WorkerExecutor
 
@@ -218,3 +221,28 @@ def test_another_python_with_its_own_environment_works(run):
     (event,) = run(Command((sys.executable, "-c", code.replace("{", "{{").replace("}", "}}"),
                             "{lr}")), 1, {"lr": 0.1 + 0.2})  # fmt: skip
     assert json.dumps(event.loss) == "0.30000000000000004"
+
+
+# The example -------------------------------------------------------------------------------
+
+EXAMPLE = Path(__file__).parents[2] / "examples/command"
+WINE = (
+    "awk -v lr={lr} -v momentum={momentum} -v decay={decay} -v cooling={cooling} -v units={units}"
+    f" -v seed={{seed}} -v checkpoint={{checkpoint}} -f {EXAMPLE}/softmax.awk {EXAMPLE}/wine.csv"
+)
+
+
+def test_the_example_learns_and_its_pauses_change_nothing(run, tmp_path):
+    space = Space.from_toml((EXAMPLE / "space.toml").read_text())
+    command = Command.parse(WINE, space.names, fixed=space.fixed)
+    assert all(f"{{{name}}}" in (EXAMPLE / "README.md").read_text() for name in space.names)
+    values = space.check({"lr": 0.03, "momentum": 0.5, "decay": 1e-4, "cooling": 0.1})
+    paused = run(command, 2, values) + run(command, 5, values, done=2)
+    straight = run(Command(command.arguments, timeout=9.0), 5, {**values, "again": 1})
+    assert curve(paused) == curve(straight)
+    # As good on the rows that were kept away as scikit-learn's own softmax regression.
+    table = np.loadtxt(EXAMPLE / "wine.csv", delimiter=",", skiprows=1)
+    x, label, valid = table[:, :-1], table[:, -1], np.arange(1, len(table) + 1) % 3 == 0
+    x = (x - x[~valid].mean(0)) / x[~valid].std(0)
+    peer = LogisticRegression().fit(x[~valid], label[~valid]).score(x[valid], label[valid])
+    assert paused[-1].data["accuracy"] >= peer - 0.02

@@ -7,6 +7,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -402,6 +403,22 @@ def test_children_die_with_the_study(tmp_path):
         finally:
             os.kill(study.pid, signal.SIGKILL)
     wait_for(lambda: not any(alive(process) for process in family))
+
+
+def test_the_forest_example_learns_and_its_pauses_change_nothing(tmp_path):
+    forest = load_file(Path(__file__).parents[2] / "examples/forest.py")
+    values = forest.space.config(np.full(forest.space.dimension, 0.5))
+    curves = []
+    for name, ends in (("paused", (1, 3)), ("straight", (3,))):
+        executor = WorkerExecutor(forest.train, tmp_path / name, workers=1)
+        events = []
+        for end in ends:
+            events += run(executor, Job(0, end), hparams=values, done=len(events))
+        executor.close()
+        curves.append(curve(events))
+    assert curves[0] == curves[1]
+    assert [units for units, _ in curves[0]] == [1, 2, 3]
+    assert curves[0][-1][1] < curves[0][0][1] < 1.1  # 1 is what the mean alone would give
 
 
 def read(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,8 +121,7 @@ class Trial:
         Raises:
             TrainableError: a value is of another kind.
         """
-        note = {"units": self._units, "trial": self._identity}
-        write_state(self.directory / "state.safetensors", state, note)
+        write_state(self.directory / "state.safetensors", state, {"units": self._units})
         if self.stopped:
             raise Stop
 
@@ -132,7 +132,7 @@ class Trial:
         """
         self._loads = True
         found = read_state(self.directory / "state.safetensors")
-        if found is None or found[1]["trial"] != self._identity:
+        if found is None:
             return None
         if self._units == 0:
             self._units = found[1]["units"]
@@ -173,11 +173,16 @@ class Trial:
             self.stopped = True
 
     def _past(self) -> Iterator[Report]:
-        """Read the reports of this same trial that are on disk, and cut off what is not whole."""
+        """Read the reports of this same trial that are on disk, and cut off what is not whole.
+
+        What another trial of this number has left behind, in a study since deleted, is removed.
+        """
         content = self._journal.read_bytes() if self._journal.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         head, *lines = whole.splitlines() or [b""]
         if not head or json.loads(head) != self._identity:
+            shutil.rmtree(self.directory)
+            self.directory.mkdir()
             whole = (json.dumps(self._identity) + "\n").encode()
             lines = []
         if whole != content:
