@@ -182,7 +182,14 @@ class Program:
             shape(jnp.int32),
         )
         with jax.default_device(self.devices[0]):
-            return jax.jit(tick, donate_argnums=0).lower(*arguments).compile()
+            lowered = jax.jit(tick, donate_argnums=0).lower(*arguments)
+            return lowered.compile(compiler_options=self._compiler_options)
+
+    @property
+    def _compiler_options(self) -> dict[str, Any]:
+        # On the example with digits this compiles 2.4 times faster, and ticks take 4 % longer;
+        # loops over elements run at the same speed.
+        return {"xla_backend_optimization_level": 1} if self.devices[0].platform == "cpu" else {}
 
 
 @partial(jax.jit, donate_argnums=0)
