@@ -408,14 +408,12 @@ def test_children_die_with_the_study(tmp_path):
 def test_the_forest_example_learns_and_its_pauses_change_nothing(tmp_path):
     forest = load_file(Path(__file__).parents[2] / "examples/forest.py")
     values = forest.space.config(np.full(forest.space.dimension, 0.5))
-    curves = []
-    for name, ends in (("paused", (1, 3)), ("straight", (3,))):
-        executor = WorkerExecutor(forest.train, tmp_path / name, workers=1)
-        events = []
-        for end in ends:
-            events += run(executor, Job(0, end), hparams=values, done=len(events))
-        executor.close()
-        curves.append(curve(events))
+    executor = WorkerExecutor(forest.train, tmp_path, workers=1)
+    events = run(executor, Job(0, 1), hparams=values)
+    events += run(executor, Job(0, 3), hparams=values, done=1)
+    events += run(executor, Job(1, 3), hparams=values)
+    executor.close()
+    curves = [curve(events, 0), curve(events, 1)]
     assert curves[0] == curves[1]
     assert [units for units, _ in curves[0]] == [1, 2, 3]
     assert curves[0][-1][1] < curves[0][0][1] < 1.1  # 1 is what the mean alone would give
