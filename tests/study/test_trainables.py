@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import textwrap
 import threading
@@ -143,6 +144,19 @@ def test_a_source_says_where_a_function_is(write):
         assert Source.of(function).load() is function
     command = Command(("a", "{b}"), timeout=2.0)
     assert Source.of(command).load() == command
+
+
+def test_a_module_that_is_run_with_m_is_imported_by_its_name(tmp_path):
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "fit.py").write_text(
+        "from . import __name__ as pack\nfrom parafree.study.trainables import Source\n"
+        "def train(trial): ...\nif __name__ == '__main__':\n    print(Source.of(train))\n"
+    )
+    command = [sys.executable, "-m", "pack.fit"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip() == repr(Source(module="pack.fit", name="train"))
 
 
 def test_a_function_without_a_file_is_sent_whole(write):

@@ -224,8 +224,11 @@ class Source:
         if module is None or _get(module, name) is not trainable:
             return cls(pickled=_pickle(trainable, module))
         file = getattr(module, "__file__", None)
-        if module.__name__ != "__main__" and not module.__name__.startswith(_PREFIX):
-            return cls(module=module.__name__, name=name)
+        # `python -m package.module` runs a module whose name is in its spec alone.
+        spec = getattr(module, "__spec__", None)
+        known = spec.name if module.__name__ == "__main__" and spec else module.__name__
+        if known != "__main__" and not known.startswith(_PREFIX):
+            return cls(module=known, name=name)
         if file is None or not Path(file).is_file():
             return cls(pickled=_pickle(trainable, module))
         return cls(file=str(Path(file).resolve()), name=name)
