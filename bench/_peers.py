@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from _workload import ETA, Meter, Over, Programs, Training, rungs
+from _workload import Meter, Over, Programs, Training
 from parafree import Bool, Choice, Int, Real
+
+ETA = 3
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Job:
         seconds: wall-clock; with a target compiling counts, without one it is added.
         seed: of sampling and training.
         smallest: the smallest rung in steps.
+        powers: the maximum is the smallest rung times 3 to this power.
         folder: an empty folder for databases.
         target: stop at this validation loss.
         threads: trials at a time, where the peer can (Optuna's ``n_jobs``).
@@ -42,6 +45,7 @@ class Job:
     seconds: float
     seed: int
     smallest: int
+    powers: int
     folder: str
     target: float | None = None
     threads: int = 1
@@ -50,7 +54,7 @@ class Job:
 
     def reports(self) -> list[int]:
         """Return the step counts at which a trial reports."""
-        steps = rungs(self.smallest)
+        steps = [self.smallest * ETA**k for k in range(self.powers + 1)]
         return list(range(steps[0], steps[-1] + 1, steps[0])) if self.dense else steps
 
 
@@ -173,7 +177,7 @@ def rustuna(job: Job, sampler: str) -> Drive:
             config = suggest(trial, programs.space)
             training = Training(programs, config, 10_000 * job.seed + meter.trials)
             for _, loss in train(meter, training, reports):
-                study.tell(trial, loss if np.isfinite(loss) else 1e9)
+                study.tell(trial.number, loss if np.isfinite(loss) else 1e9)
 
     return drive
 
@@ -208,7 +212,7 @@ def syne_tune(job: Job, sampler: str) -> Drive:
             max_t=reports[-1],
             grace_period=reports[0],
             reduction_factor=ETA,
-            brackets=len(rungs(job.smallest)),
+            brackets=job.powers + 1,
             random_seed=job.seed,
         )
         while True:

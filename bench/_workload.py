@@ -18,8 +18,6 @@ from typing import Any
 import jax
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "digits.py"
-ETA = 3
-RUNGS = 4  # above the smallest one: peers need a maximum, 3**4 = 81 times the smallest rung
 
 
 def load_trainable() -> Any:
@@ -139,8 +137,3 @@ class Meter:
             "best": self.best if math.isfinite(self.best) else None,
             "reached_s": self.reached,
         }
-
-
-def rungs(smallest: int) -> list[int]:
-    """Return the step counts at which successive halving compares, largest last."""
-    return [smallest * ETA**k for k in range(RUNGS + 1)]

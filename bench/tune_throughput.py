@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ from _report import goals_of, machine, markdown, ratios_of, write_table
 
 # The best of 200 random configurations at 1000 steps: bench/_pilot.py, run before any comparison.
 TARGET = 0.0399
+TARGET_STEPS = 1000
 
 SQLITE, MEMORY = "optuna random, SQLite", "optuna random, memory"
 THROUGHPUT = [SQLITE, MEMORY, "rustuna random, memory", "syne-tune ASHA, memory"]
@@ -81,7 +83,11 @@ class Bench:
         if peer in self.missing:
             return None
         if peer != PARAFREE:
-            job = {"smallest": self.smallest} | self._setting(peer) | job
+            # Peers need a maximum. For throughput it is far away; for the target it is the power
+            # of 3 nearest to the steps that the target is known to need, which no user would know.
+            needed = 81 if "target" not in job else TARGET_STEPS / self.smallest
+            powers = max(0, round(math.log(needed, 3)))
+            job = {"smallest": self.smallest, "powers": powers} | self._setting(peer) | job
         result = measure(peer, **job)
         if result is None:
             self.missing.add(peer)
@@ -176,18 +182,17 @@ class Bench:
         self.results["decisions"] = {n: _costs.decisions(s) for n, s in schedulers.items()}
         self.results["help_s"] = _costs.help_seconds()
         self.results["import_s"] = _costs.import_seconds()
-        self.results["store_goals"] = self._store_goals()
+        self.results["store"] = self._store()
         say("decisions, start and store measured")
 
-    def _store_goals(self) -> dict[str, Any]:
-        """Return the goals that bench/store.py reports in its last line."""
-        script = BENCH / "store.py"
-        if not script.exists():
-            return {}
-        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    def _store(self) -> dict[str, float]:
+        """Return the figures of bench/store.py: a million reports, or fewer in a quick run."""
+        reports = "100000" if self.args.quick else "1000000"
+        command = [sys.executable, str(BENCH / "store.py"), "--reports", reports]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"bench/store.py failed:\n{done.stderr}")
-        return dict(json.loads(done.stdout.splitlines()[-1])["goals"])
+        return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def parse() -> argparse.Namespace:
