@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Any
 
 # The order of the menu. What exists and is not named here follows by name.
-_ORDER = ["index.md", "space.md", "api.md", "cli.md", "methods/index.md", "architecture.md"]
+_ORDER = [
+    "index.md",
+    "trainables.md",
+    "space.md",
+    "api.md",
+    "cli.md",
+    "methods/index.md",
+    "architecture.md",
+]
 _TITLES = {
     "index.md": "Start",
+    "trainables.md": "What can be tuned",
     "space.md": "The search space",
     "api.md": "Python",
     "cli.md": "Command line",
