@@ -22,6 +22,7 @@ class DeepeningState:
     brackets: list[Ladder]
     spent: list[int]  # units given to each bracket so far, running jobs included
     bracket_of: list[int] = field(default_factory=list)  # trial -> bracket
+    ready: set[int] = field(default_factory=set)  # brackets with a trial to promote
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,8 @@ class Deepening:
 
     def ask(self, state: DeepeningState, new: bool = True) -> Job | None:
         """Return the deepest promotion there is, or else a new trial of the poorest bracket."""
-        s = _deepest_ready(state)
-        if s is not None:
-            return self._promote(state, s)
+        if state.ready:
+            return self._promote(state)
         if not new:
             return None
         s = state.spent.index(min(state.spent))
@@ -102,8 +102,13 @@ class Deepening:
         state.spent[s] += units
         return Job(trial, units)
 
-    def _promote(self, state: DeepeningState, s: int) -> Job:
+    def _promote(self, state: DeepeningState) -> Job:
+        # Rung k of bracket s lies at the level s + k; the highest bit of `ready` is the rung.
+        depth = {s: s + state.brackets[s].ready.bit_length() for s in state.ready}
+        s = min(depth, key=lambda s: (-depth[s], state.spent[s], s))
         trial, units = state.brackets[s].promote()
+        if not state.brackets[s].ready:
+            state.ready.remove(s)
         state.spent[s] += units - units // self.eta  # it goes on from where it paused
         if units > state.brackets[-1].base:  # the deepest rung has deepened
             state.brackets.append(Ladder(units, self.eta))
@@ -112,23 +117,15 @@ class Deepening:
 
     def tell(self, state: DeepeningState, job: Job, loss: float) -> None:
         """Take in that ``job`` has ended with ``loss``."""
-        state.brackets[state.bracket_of[job.trial]].finish(job.trial, loss)
+        s = state.bracket_of[job.trial]
+        ladder = state.brackets[s]
+        ladder.finish(job.trial, loss)
+        if ladder.ready:
+            state.ready.add(s)
 
     def done(self, state: DeepeningState) -> bool:
         """Return False: it goes deeper for as long as it is asked to."""
         return False
-
-
-def _deepest_ready(state: DeepeningState) -> int | None:
-    """Return the bracket with the deepest promotion, the poorest one of several; None: none."""
-    found, deepest = None, 0
-    for s, ladder in enumerate(state.brackets):
-        if ladder.ready:
-            # Rung k of bracket s lies at the level s + k; the highest bit of `ready` is the rung.
-            level = s + ladder.ready.bit_length()
-            if level > deepest or (level == deepest and state.spent[s] < state.spent[found or 0]):
-                found, deepest = s, level
-    return found
 
 
 card = Card(
