@@ -125,7 +125,7 @@ def blocks(page):
     for match in BLOCK.finditer(ALL[page]):
         code, note = match["code"], (match["note"] or "").strip()
         if note == "run: quick":
-            code = re.sub(r'time="\d+s"', "units=60", code)
+            code = re.sub(r'time="\d+s"', "units=20", code)
         elif note:
             assert re.fullmatch(r"not runnable: .+", note), f"{page}: {note}"
             continue
