@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import random
 from typing import Any
 
 import pytest
@@ -132,6 +133,29 @@ def test_none_means_that_something_runs_or_that_all_is_done(
         else:
             assert scheduler.done(state)
             assert scheduler.ask(state) is None
+
+
+@QUICK
+@given(scheduler=ANY, workers=WORKERS, seed=SEEDS)
+def test_without_new_trials_it_only_goes_on_with_known_ones(
+    hashed_loss: Any, scheduler: Any, workers: int, seed: int
+) -> None:
+    loss, order = hashed_loss(seed, 0.1), random.Random(seed)
+    state, running, trials = scheduler.init(), [], 0
+    for _ in range(300):
+        if len(running) < workers:
+            new = order.random() < 0.5
+            before = None if new else copy.deepcopy(state)
+            job = scheduler.ask(state, new=new)
+            if job is not None:
+                assert new or job.trial < trials
+                trials = max(trials, job.trial + 1)
+                running.append(job)
+                continue
+            assert new or state == before
+        if running:
+            ended = running.pop(order.randrange(len(running)))
+            scheduler.tell(state, ended, loss(ended))
 
 
 IMPOSSIBLE: list[tuple[Any, dict[str, Any], str]] = [
