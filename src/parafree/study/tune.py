@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from parafree.study.history import Trial
 from parafree.study.progress import Progress
 from parafree.study.store import Store, StudyRecord
 from parafree.study.study import Study
-from parafree.study.trainables import StopImport, in_worker, kind_of, space_of
+from parafree.study.trainables import StopImport, in_worker, instance_of, kind_of, space_of
 
 
 def tune(
@@ -97,11 +98,15 @@ def tune(
     if in_worker():
         raise StopImport
     clock = Stopwatch()
+    trainable = instance_of(trainable)
     budget = Budget(None if time is None else seconds(time), units, trials, target)
     kind = kind_of(trainable)
     given = _given(trainable, kind, space, objective, maximize, seed, scheduler, sampler)
     opened = Store.open(store)
-    record = _find_or_create(opened, name or _spec.name_of(trainable), given)
+    name = name or _spec.name_of(trainable)
+    if name not in opened:
+        _require_end(budget, scheduler)
+    record = _find_or_create(opened, name, given)
     with opened.lock(record.id), Interrupt() as interrupt:
         session = _Session(opened, record, trainable, scheduler, sampler, clock)
         with Progress(record.name, budget, quiet=not progress) as shown:
@@ -119,6 +124,15 @@ def tune(
     study._history = session.fold.history
     study._executor = session.state_of if kind == "jax" else None
     return study
+
+
+def _require_end(budget: Budget, scheduler: Scheduler[Any] | None) -> None:
+    if budget.empty and not (scheduler is not None and scheduler.finite):
+        raise StudyError(
+            "nothing says when to stop",
+            where="budget",
+            fix="give a time, units, trials or a target",
+        )
 
 
 def _given(
@@ -168,7 +182,10 @@ def _find_or_create(store: Store, name: str, given: dict[str, Any]) -> StudyReco
         "scheduler": _spec.describe(Deepening()),
         "sampler": _spec.describe(SobolSampler()),
     }
-    return store.create(name, defaults | given)
+    record = store.create(name, defaults | given)
+    # States that outlived a deleted database belong to another study of this name.
+    shutil.rmtree(store.folder(name), ignore_errors=True)
+    return record
 
 
 class _Session:
@@ -194,6 +211,7 @@ class _Session:
         self, budget: Budget, interrupt: Interrupt, shown: Progress, *, repeats: int, **fixed: Any
     ) -> None:
         """Run until the budget is spent."""
+        _require_end(budget, self._scheduler)
         spec, events = self._record.spec, list(self._store.journal(self._record.id))
         if events:
             self._plan = dict(events[0].data or {})
@@ -208,12 +226,6 @@ class _Session:
             self.fold = Fold(scheduler, self._sampler, self._space, spec["seed"])
             self.fold.replay(events)
             executor.recall(self.fold.history)
-            if budget.empty and not scheduler.finite:
-                raise StudyError(
-                    "nothing says when to stop",
-                    where="budget",
-                    fix="give a time, units, trials or a target",
-                )
             journal = Journal(self._store, self._record.id, session, self.fold, len(events) + 1)
             if not events:
                 journal.write(Event("plan", data=self._plan))
