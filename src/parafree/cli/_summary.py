@@ -43,7 +43,7 @@ def _expectation(study: Study, sign: float) -> str:
     trial = best if history.repeats_of(best.id) else None
     if trial is None and history.confirmed is not None:
         trial = study.trials[history.confirmed["trial"]]
-    measured = trial and history.uncertainty(trial.id)
+    measured = None if trial is None else history.uncertainty(trial.id)
     if trial is None or measured is None:
         return "not confirmed: too little of the budget was left to repeat the winner"
     seeds = f"mean and standard error of {measured.repeats} runs with fresh seeds"

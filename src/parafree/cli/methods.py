@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ def methods(
     """List the methods, what they are free of, and where they come from."""
     from parafree.core.catalogue import cards
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "method": card.name,
             "room": card.room,

@@ -238,7 +238,7 @@ class Driver:
         units = int(min(best.units, affordable) // step * step)
         if units < step:
             return False
-        data = {"trial": best.id, "units": units}
+        data: dict[str, Any] = {"trial": best.id, "units": units}
         self._journal.write(Event("confirm", best.id, units, data=data))
         for _ in range(self._repeats):
             trial = len(self._fold.history.trials)

@@ -258,7 +258,7 @@ class _Model:
         # Each unit has a key of its own, so a trial that is paused and resumed draws the same.
         key = jax.random.fold_in(jax.random.fold_in(key, 1), unit)
         state = self._trainable.step(key, self.unpack(leaves), {**hparams, **self._static})
-        structure = jax.tree.structure(eqx.filter(state, eqx.is_array_like))
+        structure: Any = jax.tree.structure(eqx.filter(state, eqx.is_array_like))
         if structure != self._structure:
             raise TrainableError(
                 "step returns a state of another structure than it was given",
