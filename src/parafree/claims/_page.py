@@ -15,7 +15,8 @@ _HEAD = """# Claims
 
 What the papers say, measured again. `parafree verify` repeats every experiment, and
 `parafree verify --write docs/claims.md` writes this page. Thresholds are written before the first
-run, and a claim that does not hold stays here as such.
+run, and a claim that does not hold stays here as such. Claims that are measured in one run share
+their learning curves, so the first one takes the time of all.
 """
 
 
