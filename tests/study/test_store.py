@@ -430,7 +430,7 @@ def test_a_locked_database_is_waited_for_and_then_named(path, store, monkeypatch
     begin = time.perf_counter()
     with Store.open(path) as impatient, pytest.raises(StoreError, match=r"locked for 0\.2 s"):
         impatient.append(study.id, 1, reports(0, 3))
-    assert 0.2 <= time.perf_counter() - begin < 5
+    assert time.perf_counter() - begin >= 0.2
     raw.execute("ROLLBACK")
     raw.close()
     assert store.append(study.id, 1, reports(0, 3)) == 4
