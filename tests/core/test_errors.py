@@ -43,7 +43,6 @@ def test_the_text_leaves_out_what_is_not_known(parts, text):
     assert str(errors.StudyError("bad", **parts)) == text
 
 
-@pytest.mark.xfail(raises=TypeError, reason="errors lose `where` and `fix` when pickled")
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_comes_back_whole_from_another_process(kind):
     error = kind("bad", where="here", fix="mend it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class ParafreeError(Exception):
     """Base of every error that parafree raises on purpose.
@@ -23,6 +25,10 @@ class ParafreeError(Exception):
         self.what = what
         self.where = where
         self.fix = fix
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        # Exceptions are rebuilt from positional arguments; ours has named ones too.
+        return partial(type(self), where=self.where, fix=self.fix), (self.what,)
 
     def __str__(self) -> str:
         lines = [self.what]
