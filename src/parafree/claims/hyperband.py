@@ -135,7 +135,8 @@ def _reason(data: str, comparisons: list[Comparison]) -> str:
     return (
         f"On {data} the median {verdict} {_THRESHOLD:g}x: {good:.1%} of random configurations are "
         f"as good as Hyperband's best, while a sweep looks at {exchange:.1f} configurations for "
-        "the price of one full training."
+        "the price of one full training. Nobody knows when the best has been seen, though: with "
+        f"the whole sweep paid, the median is {whole:.1f}x."
     )
 
 
