@@ -145,8 +145,9 @@ class Run:
     """
 
     def __init__(self, arguments: list[str], folder: Path, prefix: tuple[str, ...] = ()) -> None:
-        self._out = tempfile.TemporaryFile()
-        self._err = tempfile.TemporaryFile()
+        # Files rather than pipes: a run whose pipe is full would wait for us.
+        self._out = tempfile.TemporaryFile()  # noqa: SIM115
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115
         command = [*prefix, *PARAFREE, *arguments]
         self.process = subprocess.Popen(
             command, cwd=folder, stdout=self._out, stderr=self._err, stdin=subprocess.DEVNULL

@@ -17,6 +17,9 @@ from functools import partial
 from typing import Any
 
 import _faults_kill as kill
+import _faults_names as names
+import _faults_store as store
+import _faults_trainables as bad
 from _faults_place import Failed, Place, Skipped, place
 
 Case = Callable[[Place], str]
@@ -39,6 +42,25 @@ def cases(kills: int, seed: int) -> dict[str, Case]:
         "Ctrl-C twice": kill.ctrl_c_twice,
         "SIGTERM": kill.terminated,
         "Ctrl-C anywhere": partial(kill.ctrl_c_anywhere, times=max(2, kills // 5), seed=seed),
+        "locked database": store.locked,
+        "read-only database": store.read_only,
+        "truncated database": store.truncated,
+        "foreign database": store.foreign,
+        "full disk": store.full_disk,
+        "spoilt states": store.spoilt_states,
+        "spilled states": store.spilled_states,
+        "JAX contract": bad.jax_contract,
+        "JAX, one static group": bad.jax_one_group,
+        "JAX, NaN": bad.jax_nan,
+        "function contract": bad.function_contract,
+        "function, all trials": bad.function_all_bad,
+        "function, NaN": bad.function_nan,
+        "worker killed": bad.worker_killed,
+        "worker killed, journal": bad.journal_of_kills,
+        "command contract": bad.command_contract,
+        "study names": names.study_names,
+        "paths": names.paths,
+        "arguments": names.arguments,
     }
 
 

@@ -1,0 +1,67 @@
+"""A run that is stopped, killed or disturbed loses nothing."""
+
+import signal
+import time
+
+import pytest
+
+JAX = ("bowl.py", "--units", 6000, "--seed", 3, "--lanes", 4, "--chunk", 1, "--repeats", 0)
+FUNCTION = ("fn.py", "--units", 150, "--seed", 3, "--workers", 1, "--repeats", 0)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, done):
+    """The journal of the JAX study that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    done.tune(*JAX, "--store", folder / "p.db")
+    return done.journal(folder / "p.db")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGKILL], [signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]],
+    ids=["killed", "Ctrl-C", "Ctrl-C twice", "terminated"],
+)
+def test_a_stopped_run_goes_on_to_the_same_journal(cli, whole, numbers):
+    run = cli.start("tune", *JAX, "--store", "p.db", "--no-report")
+    cli.wait_for(run, 1)
+    for number in numbers:
+        run.send_signal(number)
+        time.sleep(0.02)
+    ended = cli.finish(run)
+    before = cli.journal()
+    assert whole.startswith(before)
+    assert before != whole
+    if numbers != [signal.SIGKILL]:
+        assert ended.status == 130
+        assert "Traceback" not in ended.err
+        assert "parafree tune bowl.py" in ended.out + ended.err
+    cli.tune(*JAX, "--store", "p.db")
+    assert cli.journal() == whole
+
+
+def test_a_function_that_was_killed_goes_on_from_its_saves(cli):
+    run = cli.start("tune", *FUNCTION, "--store", "p.db", "--no-report")
+    cli.wait_for(run, 60)
+    run.kill()
+    cli.finish(run)
+    before = cli.journal()
+    cli.tune(*FUNCTION, "--store", "p.db")
+    after = cli.journal()
+    assert after.startswith(before)
+    assert "\tend\t" not in after
+
+
+def test_a_second_process_is_told_who_works_on_the_study(cli):
+    first = cli.start("tune", *FUNCTION, "--store", "p.db", "--no-report")
+    cli.wait_for(first, 1)
+    cli.run("tune", *FUNCTION, "--store", "p.db").refuses("in use", str(first.pid))
+    assert cli.finish(first).status == 0
+
+
+def test_other_settings_are_refused(done):
+    before = done.journal()
+    for change in (("--seed", 4), ("--lanes", 8), ("--maximize",), ("--scheduler", "ASHA")):
+        more = done.run("tune", "bowl.py", "--units", 480, "--store", "p.db", *change)
+        more.refuses(change[0].strip("-"))
+    assert done.journal() == before
