@@ -35,6 +35,11 @@ def test_no_new_trial_starts_beyond_the_number_allowed(bowl, tmp_path):
     assert len(more.trials) == 30
 
 
+def test_random_search_trains_every_trial_in_full(bowl, tmp_path):
+    study = _tune(bowl, tmp_path / "p.db", scheduler=RandomSearch(max_units=4), trials=8)
+    assert {trial.units for trial in study.trials} == {4}
+
+
 def test_a_target_stops_at_the_first_report_that_reaches_it(bowl, tmp_path):
     study = _tune(bowl, tmp_path / "p.db", target=0.01)
     losses = study.reports["loss"]

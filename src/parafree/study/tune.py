@@ -221,8 +221,9 @@ class _Session:
         try:
             executor = self._make_executor(shown.announce, **fixed)
             self._plan = self._plan or executor.plan
-            min_units = self._scheduler.min_units or self._plan.get("chunk", 1)
-            scheduler = replace(self._scheduler, min_units=min_units)  # type: ignore[type-var]
+            scheduler = self._scheduler
+            if scheduler.min_units is None:
+                scheduler = replace(scheduler, min_units=self._plan.get("chunk", 1))  # type: ignore[type-var]
             self.fold = Fold(scheduler, self._sampler, self._space, spec["seed"])
             self.fold.replay(events)
             executor.recall(self.fold.history)
