@@ -29,7 +29,7 @@ MOST = 1000
 _GRID = 24  # places along the hyperparameter that is looked at
 _REST = 96  # random points for all the others, in each place
 _TREES = 24
-_MEMORY = 0.25  # a bad tail this much longer than the good one hides everything else
+_HEAVY = 8  # a bad tail so many times longer than the good one hides everything else
 
 
 class Importance(NamedTuple):
@@ -167,7 +167,7 @@ def _target(loss: np.ndarray) -> tuple[np.ndarray | None, Literal["loss", "rank"
     if seen.size == 0 or (seen.max() == seen.min() and finite.all()):
         return None, "loss"
     low, middle, high = np.quantile(seen, [0.0, 0.5, 1.0])
-    heavy = (middle - low) < _MEMORY * (high - middle) / 2
+    heavy = high - middle > _HEAVY * (middle - low)
     if not heavy and finite.all():
         return loss, "loss"
     # Equal losses share a rank, and all that diverged share the worst one.

@@ -119,8 +119,8 @@ class StudyView(Protocol):
         ...
 
     @property
-    def uncertainty(self) -> tuple[float, float, int] | None:
-        """Mean loss of repeats with fresh seeds, its standard error, how many they were."""
+    def uncertainty(self) -> tuple[float, float, int, int] | None:
+        """Mean loss of repeats with fresh seeds, its standard error, how many, after how many units."""
         ...
 
     @property
@@ -250,37 +250,37 @@ def _headline(study: StudyView, table: Table) -> str:
     repeats = sum(t.repeats is not None for t in study.trials)
     count = len(study.trials) - repeats
     header = f'<header><p class="kind">parafree study</p><h1>{escape(study.name)}</h1></header>'
-    inner = _best(study, table) if study.best is not None else _nothing(study)
-    return f'{header}<section class="hero">{inner}{_tiles(study, count, repeats)}</section>'
+    tiles = _tiles(study, count, repeats)
+    inner = _nothing(study, tiles) if study.best is None else _best(study, table, tiles)
+    return f'{header}<section class="hero">{inner}</section>'
 
 
-def _nothing(study: StudyView) -> str:
+def _nothing(study: StudyView, tiles: str) -> str:
     if not study.trials:
         text = "No trial has begun yet. Run the study for a while, then write this page again."
     else:
         text = "No trial has a usable result yet; the table below says what went wrong."
         if not study.failures:
             text = "No trial has reported a result yet."
-    return f'<div class="wide"><h2>Nothing found yet</h2><p class="about">{text}</p></div>'
+    return f'<div class="wide"><h2>Nothing found yet</h2><p class="about">{text}</p>{tiles}</div>'
 
 
-def _best(study: StudyView, table: Table) -> str:
+def _best(study: StudyView, table: Table, tiles: str) -> str:
     from parafree.study._figures._style import number
 
     best = study.best
     assert best is not None
     sure = study.uncertainty
     own = table.sign * (best.loss if best.loss is not None else np.nan)
-    direction = "highest" if study.maximize else "lowest"
     if sure is None:
         value = number(own)
         about = (
-            f"The {direction} value of one run: trial {best.id} after "
+            f"The last value of one run: trial {best.id} after "
             f"{_count(best.units, 'unit')}. It was picked for being good, so a fresh run may "
             "do a little worse; it was not repeated."
         )
     else:
-        mean, error, repeated = sure
+        mean, error, repeated = sure[:3]
         value = f"{number(table.sign * mean)} <small>± {number(error, 2)}</small>"
         about = (
             f"Mean and standard error of {_count(repeated, 'fresh run')} of the best "
@@ -292,7 +292,7 @@ def _best(study: StudyView, table: Table) -> str:
     code = escape(json.dumps(best.hparams, indent=2, default=str, ensure_ascii=False))
     return (
         f'<div><p class="eyebrow">Best {escape(study.objective)}</p>'
-        f'<p class="value">{value}</p><p class="about">{about}</p></div>'
+        f'<p class="value">{value}</p><p class="about">{about}</p>{tiles}</div>'
         f'<div><p class="eyebrow">Best configuration</p><dl class="config">{config}</dl>'
         f"<details><summary>Copy as JSON</summary><pre>{code}</pre></details></div>"
     )
@@ -321,7 +321,7 @@ def _tiles(study: StudyView, count: int, repeats: int) -> str:
         tiles.append((number(repeats), "repeats of the best"))
     tiles += [
         (duration(worked), "of work" + _in_sessions(len(study.sessions))),
-        (duration(sum(compiled)) if compiled else "–", "of that compiling"),
+        (duration(sum(compiled)) if compiled else "–", "spent compiling"),
         (_busy(study), "of lanes' time in use"),
     ]
     if study.failures:
@@ -351,15 +351,16 @@ def _busy(study: StudyView) -> str:
 # The figures ------------------------------------------------------------------------------
 
 
-def _legend(table: Table) -> str:
-    items = "".join(
-        f'<li><i style="background:{colour}"></i>{label}</li>'
-        for label, colour in zip(table.bands.labels, table.bands.colours, strict=True)
-    )
+def _legend(table: Table, *, best: bool = True) -> str:
     from parafree.study._figures._style import BEST
 
-    best = f'<li><i style="background:{BEST}"></i>the best</li>' if table.best >= 0 else ""
-    return f'<ul class="legend">{items}{best}</ul>'
+    entries = list(zip(table.bands.labels, table.bands.colours, strict=True))
+    if best and table.best >= 0:
+        entries.append(("the best", BEST))
+    items = "".join(
+        f'<li><i style="background:{colour}"></i>{label}</li>' for label, colour in entries
+    )
+    return f'<ul class="legend">{items}</ul>'
 
 
 def _add_curves(page: _Page, study: StudyView, table: Table) -> None:
@@ -413,7 +414,7 @@ def _add_hyperparameters(page: _Page, table: Table, found: Importances, order: l
     )
     axes = {axis.name: axis for axis in table.axes}
     cells = [
-        f"<div><h3>{escape(name)} <span>{escape(axes[name].help)}</span></h3>"
+        f"<div><h3>{axes[name].label} <span>{escape(axes[name].help)}</span></h3>"
         f"{page.slot(f'slice-{i}', slice_of(table, axes[name]))}</div>"
         for i, name in enumerate(order[:_SLICES])
     ]
@@ -444,11 +445,12 @@ def _add_lanes(page: _Page, study: StudyView, table: Table) -> None:
     from parafree.study._figures.lanes import lanes
 
     figure, notes = lanes(table, study.spans)
+    legend = "" if notes else _legend(table, best=False)
     page.section(
         "Time line of lanes",
         "Each row is one lane and each bar one job, coloured by how deep its trial went; gaps are "
         "time in which a lane had nothing to do or a program was being compiled.",
-        page.slot("lanes", figure),
+        legend + page.slot("lanes", figure),
         notes,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from parafree.core.space import Bool, Choice, Int, Real, Space
-from parafree.study._figures._style import number, plain
+from parafree.study._figures._style import linear_ticks, log_ticks, number, plain
 
 Parameter = Real | Int | Choice | Bool
 
@@ -59,14 +59,19 @@ class Axis:
             start, end = change(self.low), change(self.high)
             return np.asarray((change(values) - start) / (end - start))
 
-    def ticks(self, count: int = 5) -> tuple[list[float], list[str]]:
-        """Return at most about ``count`` values with their texts (all options, if categorical)."""
+    def ticks(self, count: int = 5, letters: int = 56) -> tuple[list[float], list[str]]:
+        """Return about ``count`` values with their texts; all options, if categorical.
+
+        Args:
+            count: of values of a number.
+            letters: that fit into a row; long options are cut short.
+        """
         if self.options:
             return [float(i) for i in range(len(self.options))], [
-                plain(text, 18) for text in self.options
+                plain(text, max(4, min(18, letters // len(self.options)))) for text in self.options
             ]
-        values = _log_ticks(self.low, self.high, count) if self.log else None
-        values = values or _linear_ticks(self.low, self.high, count)
+        pick = log_ticks if self.log else linear_ticks
+        values = pick(self.low, self.high, count)
         return values, [number(v, 3) for v in values]
 
 
@@ -101,25 +106,3 @@ def _real(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
-
-
-def _log_ticks(low: float, high: float, count: int) -> list[float]:
-    """Powers of ten between the bounds; powers of two where there are too few of ten."""
-    for base in (10.0, 2.0):
-        first = math.ceil(math.log(low, base) - 1e-9)
-        last = math.floor(math.log(high, base) + 1e-9)
-        step = max(1, math.ceil((last - first) / count))
-        ticks = [base**p for p in range(first, last + 1, step)]
-        if len(ticks) >= 3:
-            return ticks
-    return []
-
-
-def _linear_ticks(low: float, high: float, count: int) -> list[float]:
-    """Round numbers between the bounds."""
-    raw = (high - low) / max(count - 1, 1)
-    power = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else 1.0
-    step = next((m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999), power)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(k * step, 12) for k in range(first, last + 1)]

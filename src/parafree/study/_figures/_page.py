@@ -38,7 +38,7 @@ p.how { color: var(--soft); margin: 0 0 14px; font-size: 14.5px; max-width: 76ch
 p.note { color: var(--soft); font-size: 13px; margin: 10px 0 0; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 14px;
           padding: 24px 26px; margin: 0 0 22px; }
-.hero { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 28px 44px; }
+.hero { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 28px 48px; }
 .value { font-size: clamp(34px, 7vw, 52px); font-weight: 650; letter-spacing: -.03em;
          line-height: 1.1; margin: 6px 0 2px; color: var(--best);
          font-variant-numeric: tabular-nums; }
@@ -46,7 +46,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
                white-space: nowrap; }
 .eyebrow { color: var(--soft); font-size: 13.5px; margin: 0; overflow-wrap: anywhere; }
 .about { color: var(--soft); font-size: 14px; margin: 6px 0 0; }
-dl.config { margin: 0; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0 20px;
+dl.config { margin: 0; display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 0;
             align-content: start; }
 dl.config > div { display: contents; }
 dl.config dt, dl.config dd { padding: 7px 0; border-bottom: 1px solid var(--line); margin: 0; }
@@ -55,9 +55,8 @@ dl.config dt { font-weight: 550; font-size: 14.5px; }
 dl.config dd { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 dl.config dd span { color: var(--soft); font-size: 13px; }
 dl.config dt span { display: block; color: var(--soft); font-weight: 400; font-size: 12.5px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(124px, 1fr)); gap: 18px 12px;
-         margin: 26px 0 0; padding: 22px 0 0; border-top: 1px solid var(--line);
-         grid-column: 1 / -1; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr));
+         gap: 16px 12px; margin: 24px 0 0; padding: 22px 0 0; border-top: 1px solid var(--line); }
 .tiles div b { display: block; font-size: 21px; font-weight: 600; letter-spacing: -.01em;
                font-variant-numeric: tabular-nums; }
 .tiles div span { color: var(--soft); font-size: 13px; }
@@ -101,22 +100,22 @@ SCRIPT = """
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
-  const settings = {responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"]};
+  const settings = {responsive: true, displaylogo: false, displayModeBar: false};
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
   function theme(layout) {
     const change = {"font.color": colour("--ink"), "hoverlabel.bgcolor": colour("--card"),
-      "hoverlabel.bordercolor": colour("--line"), "hoverlabel.font.color": colour("--ink"),
-      "modebar.bgcolor": "rgba(0,0,0,0)", "modebar.color": colour("--soft"),
-      "modebar.activecolor": colour("--ink")};
+      "hoverlabel.bordercolor": colour("--line"), "hoverlabel.font.color": colour("--ink")};
     for (const axis of Object.keys(layout)) {
       if (!/^[xy]axis/.test(axis)) continue;
       change[axis + ".gridcolor"] = colour("--grid");
       change[axis + ".tickfont.color"] = colour("--soft");
       change[axis + ".title.font.color"] = colour("--soft");
     }
+    (layout.annotations || []).forEach(function (note, i) {
+      if (note.name === "tick") change["annotations[" + i + "].bgcolor"] = colour("--card");
+    });
     return change;
   }
   let drawn = 0;

@@ -67,7 +67,8 @@ def number(value: object, digits: int = 4) -> str:
         return f"{round(x):,}"
     if 1e-4 <= abs(x) < 1e6:
         return f"{float(f'{x:.{digits}g}'):,.10g}"
-    return f"{x:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e")
+    mantissa, power = f"{x:.{digits - 1}e}".split("e")
+    return f"{float(mantissa):g}e{int(power)}"
 
 
 def duration(seconds: float | None) -> str:
@@ -163,5 +164,39 @@ def scale(values: np.ndarray, *, clip: str = "") -> tuple[dict[str, Any], int]:
     outside = int(((change(seen) < a - pad) | (change(seen) > b + pad)).sum())
     axis: dict[str, Any] = {"type": "log" if log else "linear", "range": [a - pad, b + pad]}
     if log:
-        axis["dtick"] = 1 if b - a > 1.5 else None
+        axis["tickvals"] = log_ticks(10 ** (a - pad), 10 ** (b + pad), 6)
+        axis["ticktext"] = [number(tick, 3) for tick in axis["tickvals"]]
     return axis, outside
+
+
+def log_ticks(low: float, high: float, count: int) -> list[float]:
+    """Return powers of ten between the bounds, or powers of two where those are too few.
+
+    Example:
+        >>> log_ticks(0.001, 10.0, 5)
+        [0.001, 0.01, 0.1, 1.0, 10.0]
+        >>> log_ticks(16, 128, 4)
+        [16.0, 32.0, 64.0, 128.0]
+    """
+    for base in (10.0, 2.0):
+        first = math.ceil(math.log(low, base) - 1e-9)
+        last = math.floor(math.log(high, base) + 1e-9)
+        step = max(1, math.ceil((last - first) / count))
+        ticks = [base**p for p in range(first, last + 1, step)]
+        if len(ticks) >= 3:
+            return ticks
+    return linear_ticks(low, high, count)
+
+
+def linear_ticks(low: float, high: float, count: int) -> list[float]:
+    """Return round numbers between the bounds.
+
+    Example:
+        >>> linear_ticks(0.0, 0.99, 5)
+        [0.0, 0.25, 0.5, 0.75]
+    """
+    raw = (high - low) / max(count - 1, 1)
+    power = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else 1.0
+    step = next((m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999), power)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]

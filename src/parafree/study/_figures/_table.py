@@ -178,7 +178,10 @@ def _bands(units: np.ndarray, most: int = 7) -> Bands:
             for d, c in zip(depths, counts, strict=True)
         ]
         return Bands(depths, labels, ramp(len(depths)))
-    edges = np.unique(np.ceil(np.geomspace(max(depths[0], 1), depths[-1], most + 1)[1:]))
+    if len(depths) <= 4 * most:  # rungs: each band ends at one of them
+        edges = depths[np.linspace(0, len(depths) - 1, most + 1).round().astype(int)[1:]]
+    else:
+        edges = np.unique(np.ceil(np.geomspace(max(depths[0], 1), depths[-1], most + 1)[1:]))
     place = np.minimum(np.searchsorted(edges, units), len(edges) - 1)
     starts = [depths[0], *(e + 1 for e in edges[:-1])]
     labels = [

@@ -42,5 +42,5 @@ def importance_bars(found: Importances) -> go.Figure:
     )
     top = max([100 * r.high for r in records], default=100.0)
     fig.update_xaxes(title_text="share of the variance (%)", range=[0, min(100, top * 1.05 + 1)])
-    fig.update_yaxes(showgrid=False)
+    fig.update_yaxes(showgrid=False, type="category", dtick=1)
     return fig

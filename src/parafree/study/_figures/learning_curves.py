@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from parafree.study._figures._style import BEST, figure, number, scale
+from parafree.study._figures._style import BEST, figure, log_ticks, number, scale
 from parafree.study._figures._table import Table, describe, spread
 
 CURVES = 240
@@ -44,7 +44,8 @@ def learning_curves(table: Table) -> tuple[go.Figure, list[str]]:
             y=y,
             customdata=who,
             name=label,
-            mode="lines",
+            mode="lines+markers",
+            marker={"size": 3.5, "color": colour},
             line={"color": colour, "width": 1.3},
             opacity=0.35 + 0.5 * i / len(table.bands.labels),
             hovertemplate=f"trial %{{customdata}}<br>{table.label} %{{y:.4g}}"
@@ -55,7 +56,12 @@ def learning_curves(table: Table) -> tuple[go.Figure, list[str]]:
     if outside:
         notes.append(f"{number(outside)} values lie outside the picture.")
     wide = table.units.max(initial=1) > 20
-    fig.update_xaxes(title_text="units", type="log" if wide else "linear", rangemode="tozero")
+    fig.update_xaxes(title_text="units", rangemode="tozero")
+    if wide:
+        ticks = log_ticks(max(table.curve_units.min(initial=np.inf), 1.0), table.units.max(), 8)
+        if len(table.bands.edges) >= 3:  # the rungs themselves
+            ticks = table.bands.edges.tolist()
+        fig.update_xaxes(type="log", tickvals=ticks, ticktext=[number(tick) for tick in ticks])
     fig.update_yaxes(title_text=table.label, **axis)
     return fig, notes
 

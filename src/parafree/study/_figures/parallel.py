@@ -14,6 +14,7 @@ from parafree.study._figures._style import (
     RAMP,
     RULE,
     figure,
+    linear_ticks,
     number,
     plain,
     scale,
@@ -64,11 +65,12 @@ def parallel(table: Table, names: list[str]) -> tuple[go.Figure, list[str]]:
     y = np.nan_to_num(np.column_stack(heights), nan=_ABSENT)
     rank = np.searchsorted(np.sort(table.loss[ranked]), table.loss[drawn])
     _add_lines(fig, table, drawn, y, rank / max(len(ranked), 1), [axis.name for axis in shown])
-    _add_axes(fig, [axis.label for axis in shown] + [f"<b>{table.label}</b>"])
+    labels = [axis.label for axis in shown] + [f"<b>{table.label}</b>"]
+    _add_axes(fig, labels, absent=bool((y == _ABSENT).any()))
     for i, axis in enumerate(shown):
         values, texts = axis.ticks(4)
         _add_ticks(fig, i, axis.place(np.array(values)), texts)
-        if np.isnan(table.values[axis.name][drawn]).any():
+        if (y[:, i] == _ABSENT).any():
             _add_ticks(fig, i, np.array([_ABSENT]), ["<i>off</i>"])
     _add_ticks(fig, len(shown), *_loss_ticks(loss_axis))
     return fig, notes
@@ -139,7 +141,7 @@ def _crossing(table: Table, row: int, names: list[str]) -> list[str]:
     return [f"{who}<br>{crossing}" for crossing in crossings] + [who, ""]
 
 
-def _add_axes(fig: go.Figure, labels: list[str]) -> None:
+def _add_axes(fig: go.Figure, labels: list[str], absent: bool) -> None:
     for i, label in enumerate(labels):
         fig.add_shape(
             type="line", x0=i, x1=i, y0=0, y1=1, layer="below", line={"color": RULE, "width": 1.2}
@@ -149,7 +151,7 @@ def _add_axes(fig: go.Figure, labels: list[str]) -> None:
         )
     last = len(labels) - 1
     fig.update_xaxes(visible=False, range=[-0.25, last + 0.3], fixedrange=True)
-    fig.update_yaxes(visible=False, range=[-0.2, 1.12], fixedrange=True)
+    fig.update_yaxes(visible=False, range=[-0.19 if absent else -0.06, 1.12], fixedrange=True)
     fig.update_layout(showlegend=True, legend={"y": 1.06, "itemsizing": "constant"})
 
 
@@ -162,7 +164,7 @@ def _add_ticks(fig: go.Figure, axis: int, places: np.ndarray, texts: list[str]) 
             showarrow=False,
             xanchor="left",
             xshift=3,
-            opacity=0.85,
+            opacity=0.9,
             font={"size": 11},
             name="tick",
         )
@@ -180,8 +182,7 @@ def _loss_place(values: np.ndarray, axis: dict[str, Any]) -> np.ndarray:
 def _loss_ticks(axis: dict[str, Any]) -> tuple[np.ndarray, list[str]]:
     if "range" not in axis:
         return np.zeros(0), []
-    places = np.linspace(0.04, 0.96, 5)
-    values = axis["range"][0] + places * (axis["range"][1] - axis["range"][0])
-    if axis["type"] == "log":
-        values = 10**values
-    return places, [number(float(v), 3) for v in values]
+    low, high = axis["range"]
+    values = axis["tickvals"] if axis["type"] == "log" else linear_ticks(low, high, 5)
+    places = _loss_place(np.array(values), axis)
+    return places, [number(value, 3) for value in values]

@@ -62,12 +62,12 @@ def slice_of(table: Table, axis: Axis) -> go.Figure:
     )
     height, _ = scale(loss[ranked], clip=table.bad_side)
     fig.update_yaxes(nticks=5, **height)
-    fig.update_xaxes(title_text=axis.label, **_horizontal(axis))
+    fig.update_xaxes(**_horizontal(axis))
     return fig
 
 
 def _horizontal(axis: Axis) -> dict[str, Any]:
-    ticks, texts = axis.ticks(5)
+    ticks, texts = axis.ticks(4 if axis.log else 5, letters=30)
     ends = np.array([axis.low, axis.high])
     if axis.options:
         ends += [-0.5, 0.5]
@@ -80,6 +80,7 @@ def _horizontal(axis: Axis) -> dict[str, Any]:
         "ticktext": texts,
         "range": [ends[0] - pad, ends[1] + pad],
         "showgrid": False,
+        "tickangle": 0,
     }
 
 
