@@ -45,10 +45,10 @@ class Journal:
     def flush(self, elapsed: float, force: bool = False) -> None:
         """Write what is buffered as one transaction, unless the last one is very recent."""
         now = time.monotonic()
-        if self._events and (force or now - self._flushed >= _FLUSH_S):
+        if (self._events or self._spans) and (force or now - self._flushed >= _FLUSH_S):
             # Emptied first: if the write is interrupted the journal is read again anyway.
             events, spans, self._events, self._spans = self._events, self._spans, [], []
-            clock = Clock(self._session, elapsed)
+            clock = Clock(self._session, elapsed) if events else None
             self._seq = self._store.append(self._study, self._seq, events, clock, spans)
             self._flushed = now
 
@@ -110,6 +110,8 @@ class Driver:
                 self._save_now_and_then()
             return reason
         finally:
+            for trial in list(self._began):
+                self._end_span(trial)
             self._journal.flush(self._clock(), force=True)
 
     # When to stop -------------------------------------------------------------------------
@@ -174,16 +176,16 @@ class Driver:
         if event.loss is not None and self._goal is not None and event.loss <= self._goal:
             self._reached = True
         if event.trial not in fold.jobs and event.trial not in fold.repeating:
-            self._end_span(event)
+            self._end_span(event.trial)
 
-    def _end_span(self, event: Event) -> None:
-        if event.trial in self._began:
-            begin, units, lane = self._began.pop(event.trial)
-            lane = self._executor.lane_of(event.trial) if lane is None else lane
-            had = event.units - units
-            self._journal.span(
-                Span(self._session, lane or 0, event.trial, begin, self._clock(), had)
-            )
+    def _end_span(self, trial: int) -> None:
+        if trial not in self._began:
+            return
+        begin, units, lane = self._began.pop(trial)
+        lane = self._executor.lane_of(trial) if lane is None else lane
+        had = self._fold.history.trials[trial].units - units
+        if lane is not None and had:
+            self._journal.span(Span(self._session, lane, trial, begin, self._clock(), had))
 
     def _save_now_and_then(self) -> None:
         if time.monotonic() - self._saved > _SAVE_S:
