@@ -28,6 +28,11 @@ TARGET_STEPS = 1000
 
 SQLITE, MEMORY = "optuna random, SQLite", "optuna random, memory"
 THROUGHPUT = [SQLITE, MEMORY, "rustuna random, memory", "syne-tune ASHA, memory"]
+# Optuna when it reports as often as parafree does: shown, but no goal is held against it.
+DENSE = {
+    "optuna random, SQLite, dense reports": SQLITE,
+    "optuna random, memory, dense reports": MEMORY,
+}
 TO_TARGET = [
     SQLITE,
     "optuna TPE, SQLite",
@@ -82,6 +87,8 @@ class Bench:
     def _measure(self, peer: str, **job: Any) -> dict[str, Any] | None:
         if peer in self.missing:
             return None
+        if peer in DENSE:
+            return self._measure(DENSE[peer], dense=True, **job)
         if peer != PARAFREE:
             # Peers need a maximum. For throughput it is far away; for the target it is the power
             # of 3 nearest to the steps that the target is known to need, which no user would know.
@@ -130,7 +137,7 @@ class Bench:
         rows: dict[str, list[dict[str, Any]]] = {}
         for seed in range(self.args.repeats):
             compile_s = 0.0
-            for peer in [*THROUGHPUT, PARAFREE]:
+            for peer in [*THROUGHPUT, *DENSE, PARAFREE]:
                 # Peers get this long after compiling; parafree's clock contains compiling.
                 seconds = self.args.seconds + (compile_s if peer == PARAFREE else 0)
                 result = self._measure(peer, seconds=seconds, seed=seed)
@@ -154,7 +161,7 @@ class Bench:
             again = self._measure(PARAFREE, seconds=seconds, seed=0, lanes=32, cache=cache)
         assert again is not None
         self.results["second_compile_s"] = again["compile_s"]
-        say(f"32 lanes: {self.results['lanes32']}")
+        say(f"32 lanes: a second start compiles for {again['compile_s']:.1f} s")
 
     def _to_target(self) -> None:
         rows: dict[str, list[dict[str, Any]]] = {}
