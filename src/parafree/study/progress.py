@@ -200,10 +200,12 @@ class Progress:
                 f"{which} {last.status if more == 1 else 'failed or diverged'}"
                 + (f": {last.message}" if last.message else "")
             )
-        if deepest > self._counts[1] > 0:
+        if deepest < 1.5 * self._counts[1]:  # not worth a line yet
+            deepest = self._counts[1]
+        elif self._counts[1]:
             news.append(f"a trial went as deep as {deepest:,} units")
         old = self.status.best
-        if best is not None and (old is None or best[:3] != old[:3]):
+        if best is not None and (old is None or best.trial != old.trial):
             news.append(
                 f"best {self._objective} {best.value:.6g} by trial {best.trial} "
                 f"after {best.units:,} units"

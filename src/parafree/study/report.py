@@ -23,6 +23,7 @@ from parafree.core.space import Space
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from parafree.study._figures._axes import Axis
     from parafree.study._figures._table import Table
     from parafree.study.importance import Importances
 
@@ -87,8 +88,8 @@ class StudyView(Protocol):
 
     Losses are smaller-is-better: where the objective is maximised they are its negative, and
     the page shows the objective. ``reports``, ``clock`` and ``spans`` have named columns: trial,
-    units, loss, seq; seq, session, elapsed_s; session, lane, trial, begin_s, end_s, units. Their
-    seconds count from the beginning of the session.
+    units, loss, seq; seq, session, elapsed_s; session, lane, trial, begin_s, end_s, units
+    (added in that job). Their seconds count from the beginning of the session.
     """
 
     name: str
@@ -120,7 +121,7 @@ class StudyView(Protocol):
 
     @property
     def uncertainty(self) -> tuple[float, float, int, int] | None:
-        """Mean loss of repeats with fresh seeds, its standard error, how many, after how many units."""
+        """Mean loss of repeats of the best, its standard error, their number and units."""
         ...
 
     @property
@@ -266,28 +267,10 @@ def _nothing(study: StudyView, tiles: str) -> str:
 
 
 def _best(study: StudyView, table: Table, tiles: str) -> str:
-    from parafree.study._figures._style import number
 
     best = study.best
     assert best is not None
-    sure = study.uncertainty
-    own = table.sign * (best.loss if best.loss is not None else np.nan)
-    if sure is None:
-        value = number(own)
-        about = (
-            f"The last value of one run: trial {best.id} after "
-            f"{_count(best.units, 'unit')}. It was picked for being good, so a fresh run may "
-            "do a little worse; it was not repeated."
-        )
-    else:
-        mean, error, repeated = sure[:3]
-        value = f"{number(table.sign * mean)} <small>± {number(error, 2)}</small>"
-        about = (
-            f"Mean and standard error of {_count(repeated, 'fresh run')} of the best "
-            f"configuration (trial {best.id}, {_count(best.units, 'unit')}). The trial "
-            f"itself had {number(own)}; it was picked for being good, so the "
-            "fresh runs are the honest figure."
-        )
+    value, about = _worth(study, best, table.sign)
     config = "".join(_setting(study.space, name, v) for name, v in best.hparams.items())
     code = escape(json.dumps(best.hparams, indent=2, default=str, ensure_ascii=False))
     return (
@@ -296,6 +279,38 @@ def _best(study: StudyView, table: Table, tiles: str) -> str:
         f'<div><p class="eyebrow">Best configuration</p><dl class="config">{config}</dl>'
         f"<details><summary>Copy as JSON</summary><pre>{code}</pre></details></div>"
     )
+
+
+def _worth(study: StudyView, best: TrialView, sign: float) -> tuple[str, str]:
+    """Say what the best configuration gives, and how far to trust that."""
+    from parafree.study._figures._style import number
+
+    own = number(None if best.loss is None else sign * best.loss)
+    where = f"trial {best.id}, {_count(best.units, 'unit')}"
+    if study.uncertainty is not None:
+        mean, error, repeated, units = study.uncertainty
+        early = f" after {_count(units, 'unit')}" if units < best.units else ""
+        return f"{number(sign * mean)} <small>± {number(error, 2)}</small>", (
+            f"Mean and standard error of {_count(repeated, 'fresh run')} of the best "
+            f"configuration{early}. The trial itself ({where}) had {own}; it was picked for "
+            "being good, so the fresh runs are the honest figure."
+        )
+    text = f"The last value of one run ({where}). It was picked for being good"
+    former, losses = _repeats_of_another(study)
+    if len(losses) < 2:
+        return own, f"{text} and was not repeated, so a fresh run may do a little worse."
+    mean, error = float(np.mean(losses)), float(np.std(losses, ddof=1)) / len(losses) ** 0.5
+    return own, (
+        f"{text}, so a fresh run may do a little worse: {len(losses)} fresh runs of trial "
+        f"{former}, which was ahead then, gave {number(sign * mean)} ± {number(error, 2)}."
+    )
+
+
+def _repeats_of_another(study: StudyView) -> tuple[int | None, list[float]]:
+    """The trial that was repeated last, and the last losses of its repeats."""
+    repeats = [t for t in study.trials if t.repeats is not None]
+    former = repeats[-1].repeats if repeats else None
+    return former, [t.loss for t in repeats if t.repeats == former and t.loss is not None]
 
 
 def _setting(space: Space, name: str, value: Any) -> str:
@@ -318,7 +333,7 @@ def _tiles(study: StudyView, count: int, repeats: int) -> str:
     compiled = [s.compile_s for s in study.sessions if s.compile_s is not None]
     tiles = [(number(units), "units in all"), (number(count), "trials")]
     if repeats:
-        tiles.append((number(repeats), "repeats of the best"))
+        tiles.append((number(repeats), "repeats with fresh seeds"))
     tiles += [
         (duration(worked), "of work" + _in_sessions(len(study.sessions))),
         (duration(sum(compiled)) if compiled else "–", "spent compiling"),
@@ -398,7 +413,7 @@ def _add_hyperparameters(page: _Page, table: Table, found: Importances, order: l
         "All hyperparameters at once",
         "Each line is one trial and crosses every axis at its value; where the strong lines meet "
         "on an axis, that is where good values lie. Tap a name in the legend to hide its lines.",
-        page.slot("parallel", figure, 110 * min(len(order) + 1, 15)),
+        page.slot("parallel", figure, 100 * min(len(order) + 1, 15)),
         notes,
     )
     if found.records:
@@ -414,8 +429,7 @@ def _add_hyperparameters(page: _Page, table: Table, found: Importances, order: l
     )
     axes = {axis.name: axis for axis in table.axes}
     cells = [
-        f"<div><h3>{axes[name].label} <span>{escape(axes[name].help)}</span></h3>"
-        f"{page.slot(f'slice-{i}', slice_of(table, axes[name]))}</div>"
+        f"<div>{_title(axes[name])}{page.slot(f'slice-{i}', slice_of(table, axes[name]))}</div>"
         for i, name in enumerate(order[:_SLICES])
     ]
     left = len(order) - len(cells)
@@ -426,6 +440,11 @@ def _add_hyperparameters(page: _Page, table: Table, found: Importances, order: l
         _legend(table) + f'<div class="slices">{"".join(cells)}</div>',
         [f"{_count(left, 'less important hyperparameter')} not shown."] if left > 0 else [],
     )
+
+
+def _title(axis: Axis) -> str:
+    help_ = escape(axis.help)
+    return f'<h3 title="{help_}">{axis.label} <span>{help_}</span></h3>'
 
 
 def _about_importance(found: Importances) -> list[str]:

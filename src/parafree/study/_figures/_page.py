@@ -33,7 +33,7 @@ header { margin-bottom: 28px; }
 h1 { font-size: clamp(26px, 5vw, 38px); line-height: 1.15; margin: 0; letter-spacing: -.02em;
      overflow-wrap: anywhere; }
 h2 { font-size: 20px; letter-spacing: -.01em; margin: 0 0 4px; }
-h3 { font-size: 15px; margin: 0; }
+h3 { font-size: 15px; margin: 0; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 p.how { color: var(--soft); margin: 0 0 14px; font-size: 14.5px; max-width: 76ch; }
 p.note { color: var(--soft); font-size: 13px; margin: 10px 0 0; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 14px;

@@ -171,25 +171,19 @@ def _loss(value: float | None) -> float:
 
 def _bands(units: np.ndarray, most: int = 7) -> Bands:
     """One band per distinct depth; ranges that grow by a constant factor if there are many."""
-    depths, counts = np.unique(units, return_counts=True)
-    if len(depths) <= most:
-        labels = [
-            _label(number(d), "unit" if d == 1 else "units", c)
-            for d, c in zip(depths, counts, strict=True)
-        ]
-        return Bands(depths, labels, ramp(len(depths)))
-    if len(depths) <= 4 * most:  # rungs: each band ends at one of them
-        edges = depths[np.linspace(0, len(depths) - 1, most + 1).round().astype(int)[1:]]
-    else:
-        edges = np.unique(np.ceil(np.geomspace(max(depths[0], 1), depths[-1], most + 1)[1:]))
-    place = np.minimum(np.searchsorted(edges, units), len(edges) - 1)
-    starts = [depths[0], *(e + 1 for e in edges[:-1])]
-    labels = [
-        _label(f"{number(a)}–{number(b)}" if a < b else number(b), "units", int((place == i).sum()))
-        for i, (a, b) in enumerate(zip(starts, edges, strict=True))
-    ]
+    depths = np.unique(units)
+    edges = depths
+    if len(depths) > most:
+        wanted = np.geomspace(depths[0], depths[-1], most)
+        edges = np.unique(depths[np.searchsorted(depths, wanted * (1 - 1e-9))])
+    place = np.searchsorted(edges, units)
+    labels = []
+    for i, edge in enumerate(edges):
+        first = depths[0] if i == 0 else depths[np.searchsorted(depths, edges[i - 1]) + 1]
+        depth = number(edge) if first == edge else f"{number(first)}–{number(edge)}"
+        labels.append(_label(depth, "unit" if edge == 1 else "units", int((place == i).sum())))
     return Bands(edges, labels, ramp(len(edges)))
 
 
 def _label(depth: str, unit: str, count: int) -> str:
-    return f"{depth} {unit} · {number(int(count))} {'trial' if count == 1 else 'trials'}"
+    return f"{depth} {unit} · {number(count)} {'trial' if count == 1 else 'trials'}"

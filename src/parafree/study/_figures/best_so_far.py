@@ -103,6 +103,6 @@ def _steps(table: Table, at: np.ndarray, loss: np.ndarray, title: str, where: st
             marker={"color": BEST, "size": 10},
         )
     axis, _ = scale(y, clip=table.bad_side)
-    fig.update_xaxes(title_text=title, rangemode="tozero")
+    fig.update_xaxes(title_text=title, rangemode="tozero", tickformat=",~r")
     fig.update_yaxes(title_text=f"best {table.label}", **axis)
     return fig

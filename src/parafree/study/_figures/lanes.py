@@ -17,32 +17,38 @@ def lanes(table: Table, spans: np.ndarray) -> tuple[go.Figure, list[str]]:
 
     Args:
         table: the study as columns.
-        spans: one row per job, seconds counted from the beginning of its session.
+        spans: one row per job, with the units it added, and seconds counted from the beginning
+            of its session.
 
     Returns:
         The figure, and remarks on what it leaves out.
     """
-    session = spans["session"]
-    begin, end = spans["begin_s"], spans["end_s"]
-    lane = spans["lane"]
-    offset, breaks = _offsets(session, end)
-    begin, end = begin + offset, end + offset
-    rows = int(lane.max()) + 1 if lane.size else 0
-    fig = figure(min(110 + 22 * rows, 760), bargap=0.18, barmode="overlay")
+    spans = np.sort(spans, order=["session", "begin_s"])
+    offset, breaks = _offsets(spans["session"], spans["end_s"])
+    begin, end = spans["begin_s"] + offset, spans["end_s"] + offset
     notes = []
-    if len(begin) <= BARS:
-        _add_bars(fig, table, spans, begin, end)
+    if len(spans) <= BARS:
+        row, names = _rows(spans["lane"], begin, end)
+        fig = figure(_height(len(names)), bargap=0.18, barmode="overlay")
+        _add_bars(fig, table, spans, row, begin, end)
     else:
-        _add_heat(fig, lane, begin, end)
+        names = list(range(int(spans["lane"].max()) + 1))
+        fig = figure(_height(len(names)))
+        _add_heat(fig, spans["lane"], begin, end)
         notes.append(
-            f"{number(len(begin))} jobs are too many to draw one by one: "
-            "the darker a place, the larger the part of that time the lane was busy."
+            f"{number(len(begin))} jobs are too many to draw one by one: the stronger the "
+            "colour, the larger the part of that time the lane was busy."
         )
     for moment in breaks:
         fig.add_vline(x=moment, line={"color": RULE, "width": 1, "dash": "dot"})
     fig.update_xaxes(title_text="seconds", showgrid=False, rangemode="tozero")
+    step = max(1, round(len(names) / 16))
     fig.update_yaxes(
-        title_text="lane", showgrid=False, autorange="reversed", dtick=max(1, round(rows / 16))
+        title_text="lane",
+        showgrid=False,
+        autorange="reversed",
+        tickvals=list(range(0, len(names), step)),
+        ticktext=[str(name) for name in names[::step]],
     )
     return fig, notes
 
@@ -59,26 +65,66 @@ def _offsets(session: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, list[flo
     return offset, breaks
 
 
+def _height(rows: int) -> int:
+    return min(110 + 22 * rows, 760)
+
+
+def _rows(lane: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Give every job a row in which nothing covers it, and every row the number of its lane.
+
+    A lane has one row, and more where its jobs overlap: lanes of programs that take turns.
+    """
+    free: dict[int, list[float]] = {}
+    places = []
+    for one, start, stop in zip(lane.tolist(), begin.tolist(), end.tolist(), strict=True):
+        rows = free.setdefault(one, [])
+        place = next((i for i, until in enumerate(rows) if until <= start + 1e-9), len(rows))
+        rows[place : place + 1] = [stop]
+        places.append(place)
+    names = [one for one in sorted(free) for _ in free[one]]
+    first = {one: names.index(one) for one in free}
+    row = np.array([first[one] for one in lane.tolist()], dtype=int) + np.array(places, dtype=int)
+    return row, names
+
+
+def _depth(spans: np.ndarray) -> np.ndarray:
+    """Return the units that a job's trial had in all when the job was over."""
+    order = np.argsort(spans["trial"], kind="stable")
+    total = np.cumsum(spans["units"][order])
+    trial = spans["trial"][order]
+    first = np.searchsorted(trial, trial, side="left")
+    depth = np.empty(len(spans))
+    depth[order] = total - np.where(first > 0, total[first - 1], 0)
+    return depth
+
+
 def _add_bars(
-    fig: go.Figure, table: Table, spans: np.ndarray, begin: np.ndarray, end: np.ndarray
+    fig: go.Figure,
+    table: Table,
+    spans: np.ndarray,
+    row: np.ndarray,
+    begin: np.ndarray,
+    end: np.ndarray,
 ) -> None:
-    units, trial = spans["units"].astype(float), spans["trial"]
-    lane = spans["lane"]
-    band = table.bands.of(units)
+    depth = _depth(spans)
+    band = table.bands.of(depth)
     for i, (label, colour) in enumerate(zip(table.bands.labels, table.bands.colours, strict=True)):
         here = band == i
         if here.any():
             fig.add_bar(
                 base=begin[here],
                 x=(end - begin)[here],
-                y=lane[here],
+                y=row[here],
                 orientation="h",
                 name=label,
                 marker={"color": colour, "line": {"width": 0}},
                 opacity=0.9,
-                customdata=np.column_stack([trial[here], units[here], begin[here], end[here]]),
-                hovertemplate="lane %{y}: trial %{customdata[0]:.0f}, to %{customdata[1]:.0f} "
-                "units<br>%{customdata[2]:.2f} s to %{customdata[3]:.2f} s<extra></extra>",
+                customdata=np.column_stack([spans["trial"], depth, begin, end, spans["lane"]])[
+                    here
+                ],
+                hovertemplate="lane %{customdata[4]:.0f}: trial %{customdata[0]:.0f}, "
+                "to %{customdata[1]:.0f} units<br>"
+                "%{customdata[2]:.2f} s to %{customdata[3]:.2f} s<extra></extra>",
             )
 
 

@@ -65,7 +65,7 @@ def parallel(table: Table, names: list[str]) -> tuple[go.Figure, list[str]]:
     y = np.nan_to_num(np.column_stack(heights), nan=_ABSENT)
     rank = np.searchsorted(np.sort(table.loss[ranked]), table.loss[drawn])
     _add_lines(fig, table, drawn, y, rank / max(len(ranked), 1), [axis.name for axis in shown])
-    labels = [axis.label for axis in shown] + [f"<b>{table.label}</b>"]
+    labels = [plain(axis.name, 15) for axis in shown] + [f"<b>{plain(table.objective, 15)}</b>"]
     _add_axes(fig, labels, absent=bool((y == _ABSENT).any()))
     for i, axis in enumerate(shown):
         values, texts = axis.ticks(4)
