@@ -135,6 +135,8 @@ class Lanes:
         self._spent = _Spent()
         self._orders = self._reports = self._running = 0
         self._lane_of: dict[int, int] = {}
+        self._broken: dict[tuple[tuple[str, Any], ...], str] = {}  # groups that fail, and why
+        self._refused: list[Event] = []  # ends of their trials, told by the next `advance`
         # Fixed values are constants, so that they may give a shape or the length of a loop.
         varying = space.traced(_center(space)).keys() - space.fixed.keys()
         self._dtypes = {name: _dtype(space, name) for name in sorted(varying)}
@@ -195,18 +197,24 @@ class Lanes:
     ) -> None:
         """Queue a job in its static group, on the device that the trial belongs to."""
         static = self._space.static_part(hparams)
-        group = self._groups.get(static)
-        if group is None:
-            group = self._open(static)
-        traced = self._typed(self._space.traced(hparams))
-        run = _Run(job.trial, job.units, units_done, seed, self._orders, traced, urgent)
+        group = self._groups.get(static) or self._try_to_open(static)
         self._orders += 1
         self._running += 1
+        if group is None:
+            data = {"status": "failed", "message": self._broken[static]}
+            self._refused.append(Event("end", job.trial, units_done, data=data))
+            return
+        traced = self._typed(self._space.traced(hparams))
+        run = _Run(job.trial, job.units, units_done, seed, self._orders, traced, urgent)
         group.count(run, +1)
         group.waiting[job.trial % self._plan.devices].append(run)
 
     def advance(self) -> list[Event]:
-        """Run one tick of one group."""
+        """Run one tick of one group, or tell which jobs cannot be run at all."""
+        if self._refused:
+            refused, self._refused = self._refused, []
+            self._running -= len(refused)
+            return refused
         group = self._next()
         if group is None:
             return []
@@ -251,6 +259,7 @@ class Lanes:
                 queue.clear()
             for run in [run for run in group.lanes if run is not None]:
                 self._leave(group, run)
+        self._refused.clear()
         self._running = 0
 
     def save(self) -> None:
@@ -311,6 +320,19 @@ class Lanes:
         group = self._group(static, self._program(static, self._plan), self._plan)
         self._groups[static] = group
         return group
+
+    def _try_to_open(self, static: tuple[tuple[str, Any], ...]) -> _Group | None:
+        """Open a group; one that breaks the contract fails its own trials, and no others."""
+        if static in self._broken:
+            return None
+        try:
+            return self._open(static)
+        except TrainableError as error:
+            if not self._groups:  # a trainable that fails in its middle too is not worth a study
+                self._open(self._space.static_part(_center(self._space)))
+            said = "; ".join(part for part in (error.what, error.where, error.fix) if part)
+            self._broken[static] = f"{_describe(static)}: {said}"
+            return None
 
     def _program(self, static: tuple[tuple[str, Any], ...], plan: Plan) -> Program:
         program = Program(
@@ -445,9 +467,16 @@ class Lanes:
             seeds[run.lane] = run.seed
             pool.units[run.trial] = had + chunk
         begin = time.perf_counter()
-        metrics = group.program.tick(
-            slots.astype(np.int32), fresh, seeds, units, group.arrays, chunk
-        )
+        try:
+            metrics = group.program.tick(
+                slots.astype(np.int32), fresh, seeds, units, group.arrays, chunk
+            )
+        except jax.errors.JaxRuntimeError as error:
+            raise TrainableError(
+                f"the trainable fails while it runs: {str(error).strip().splitlines()[0]}",
+                where=_describe(group.static),
+                fix="if memory is short, take fewer lanes in a new study; then run this again",
+            ) from error
         seconds = time.perf_counter() - begin
         self._spent.work_s += seconds
         self._spent.ticks += 1
