@@ -136,7 +136,6 @@ def _trainable(
     target: str | None, command: str | None, space_file: Path | None, timeout: float | None
 ) -> tuple[Any, str | None, Space | None]:
     from parafree.core.errors import StudyError
-    from parafree.study.trainables import load_target
 
     if (target is None) == (command is None):
         raise StudyError(
@@ -146,13 +145,36 @@ def _trainable(
     space = None if space_file is None else _read_space(space_file)
     if target is not None:
         place = target.rsplit(":", 1)[0] if not Path(target).exists() else target
-        return load_target(target), Path(place).stem, space
+        return _load(target), Path(place).stem, space
     if space is None:
         raise StudyError("a command needs a space", fix="add --space space.toml")
     from parafree.study._command import Command
 
     parsed = Command.parse(str(command), space.names, fixed=space.fixed, timeout=timeout)
     return parsed, None, space
+
+
+def _load(target: str) -> Any:
+    """Load a trainable; what its file raises becomes one message that says where."""
+    import traceback
+
+    from parafree.core.errors import ParafreeError, TrainableError
+    from parafree.study.trainables import load_target
+
+    try:
+        return load_target(target)
+    except ParafreeError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename}:{last.lineno}"
+        if isinstance(error, SyntaxError):
+            where = f"{error.filename}:{error.lineno}"
+        raise TrainableError(
+            f"the file cannot be imported: {type(error).__name__}: {error}",
+            where=where,
+            fix="python FILE.py shows the whole traceback",
+        ) from error
 
 
 def _read_space(path: Path) -> Space:
