@@ -29,7 +29,7 @@ def lanes(table: Table, spans: np.ndarray) -> tuple[go.Figure, list[str]]:
     notes = []
     if len(spans) <= BARS:
         row, names = _rows(spans["lane"], begin, end)
-        fig = figure(_height(len(names)), bargap=0.18, barmode="overlay")
+        fig = figure(_height(len(names)), barmode="overlay")
         _add_bars(fig, table, spans, row, begin, end)
     else:
         names = list(range(int(spans["lane"].max()) + 1))
@@ -66,7 +66,7 @@ def _offsets(session: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, list[flo
 
 
 def _height(rows: int) -> int:
-    return min(110 + 22 * rows, 760)
+    return min(110 + 22 * rows, max(760, min(90 + 7 * rows, 1200)))
 
 
 def _rows(lane: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -116,6 +116,7 @@ def _add_bars(
                 x=(end - begin)[here],
                 y=row[here],
                 orientation="h",
+                width=0.82,
                 name=label,
                 marker={"color": colour, "line": {"width": 0}},
                 opacity=0.9,
