@@ -21,6 +21,7 @@ from parafree.study.store import Clock, Span, Store
 _FLUSH_S = 0.25  # reports reach the disk at least this often
 _SAVE_S = 60.0  # states are saved this often, so that a killed run has little to compute again
 _CONFIRM_SHARE = 0.2  # of a budget, at most, for repeating the winner
+_HOPELESS = 100  # trials that may fail before the first loss; they use no budget of units up
 
 
 class Journal:
@@ -91,6 +92,7 @@ class Driver:
         plan = executor.plan  # units that one `advance` may report at most
         self._stride = plan.get("lanes", 1) * plan.get("devices", 1) * plan.get("chunk", 1)
         self._reached = False
+        self._failed, self._any_loss = 0, fold.history.best() is not None
         self._ended: str | None = None
         self._saved = time.monotonic()
 
@@ -126,6 +128,8 @@ class Driver:
             return "time"
         if budget.units is not None and self._fold.units >= budget.units:
             return "units"
+        if self._failed >= _HOPELESS and not self._any_loss:
+            return "failed"
         return self._ended
 
     def _nothing_left(self) -> None:
@@ -173,6 +177,8 @@ class Driver:
     def _record(self, event: Event) -> None:
         fold = self._fold
         self._journal.write(event)
+        self._any_loss = self._any_loss or event.loss is not None
+        self._failed += event.kind == "end"
         if event.loss is not None and self._goal is not None and event.loss <= self._goal:
             self._reached = True
         if event.trial not in fold.jobs and event.trial not in fold.repeating:
