@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,7 +86,11 @@ def tune(
     Run it again with the same arguments to go on where it stopped.
     """
     from parafree.core.errors import StudyError
+    from parafree.study._jax_setup import CORES_VARIABLE, cores
     from parafree.study.tune import tune as run
+
+    # The file may start JAX when it is imported, and after that it is too late.
+    os.environ.setdefault(CORES_VARIABLE, str(cores()))
 
     trainable, default_name, own_space = _trainable(target_file, command, space, timeout)
     interrupted = False
@@ -97,7 +102,7 @@ def tune(
             units=units,
             trials=trials,
             target=target,
-            name=name or default_name,
+            name=default_name if name is None else name,
             store=store,
             objective=objective,
             maximize=maximize,
