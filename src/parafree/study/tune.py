@@ -103,7 +103,7 @@ def tune(
     kind = kind_of(trainable)
     given = _given(trainable, kind, space, objective, maximize, seed, scheduler, sampler)
     opened = Store.open(store)
-    name = name or _spec.name_of(trainable)
+    name = _spec.name_of(trainable) if name is None else name
     if name not in opened:
         _require_end(budget, scheduler)
     record = _find_or_create(opened, name, given)
