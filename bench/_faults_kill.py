@@ -104,8 +104,9 @@ def readers_meanwhile(at: Place) -> str:
 
 def _stopped_by(at: Place, arguments: Sequence[object], numbers: Sequence[int]) -> str:
     """Stop a run by signals, go on, and compare with an uninterrupted one."""
-    at.tune(*arguments, "--store", "whole.db")
-    store = "-".join(str(int(number)) for number in numbers) + ".db"
+    whole = f"whole-{arguments[0]}.db"
+    at.tune(*arguments, "--store", whole)
+    store = f"stopped-{arguments[0]}.db"
     run = at.start("tune", *arguments, "--store", store, "--no-report")
     at.wait_for(run, 40, store)
     begin = time.monotonic()
@@ -115,10 +116,10 @@ def _stopped_by(at: Place, arguments: Sequence[object], numbers: Sequence[int]) 
     result = run.result(60.0)
     seconds = time.monotonic() - begin
     before = at.dump(store)
-    check(before != at.dump("whole.db"), "the run was over before the signal came")
+    check(before != at.dump(whole), "the run was over before the signal came")
     result.says("parafree tune", store, status=130)
     at.tune(*arguments, "--store", store)
-    same(at.dump(store), at.dump("whole.db"))
+    same(at.dump(store), at.dump(whole))
     return f"{seconds:.1f} s"
 
 
@@ -126,7 +127,7 @@ def ctrl_c_once(at: Place) -> str:
     """Finishes the chunk, saves, and says how to go on."""
     prepare(at)
     took = _stopped_by(at, JAX, [signal.SIGINT])
-    states = list(at.folder.glob("2.db.files/*/states/*"))
+    states = list(at.folder.glob("stopped-bowl.py.db.files/*/states/*"))
     check(states, "no state was saved")
     function = _stopped_by(at, PYTHON, [signal.SIGINT])
     return f"JAX in {took} with {len(states)} states saved, function in {function}; status 130"

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from parafree.study import _schema
 from parafree.study.store import Store
 
+_COUNT = f"SELECT count(*) FROM {_schema.events.name}"
 LIMIT_S = 300.0  # a run that takes longer hangs
 PARAFREE = [sys.executable, "-m", "parafree.cli"]
 
@@ -42,7 +44,7 @@ class Bowl:
 
     def step(self, key, state, hparams):
         noise = hparams["noise"] * jax.random.normal(key, state["x"].shape)
-        slow = jax.lax.fori_loop(0, 8000, lambda i, y: jnp.sin(y), state["x"])
+        slow = jax.lax.fori_loop(0, 2500, lambda i, y: jnp.sin(y), state["x"])
         return {"x": state["x"] + hparams["rate"] * (1.0 - state["x"]) + noise + 1e-3 * slow}
 
     def evaluate(self, state, hparams):
@@ -244,7 +246,7 @@ class Place:
         uri = f"file:{self.folder / store}?mode=ro"
         try:
             with closing(sqlite3.connect(uri, uri=True)) as database:
-                return int(database.execute("SELECT count(*) FROM events").fetchone()[0])
+                return int(database.execute(_COUNT).fetchone()[0])
         except sqlite3.OperationalError:
             return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -143,11 +144,12 @@ def _small_disk(at: Place, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def _fill(disk: Path, leave: int) -> Path:
-    """Fill a disk up to a few bytes; return the file to delete."""
+def _fill(disk: Path) -> Path:
+    """Fill a disk to its last byte; return the file to delete."""
     file = disk / "filler"
-    free = shutil.disk_usage(disk).free
-    file.write_bytes(b"\0" * max(0, free - leave))
+    with file.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+        while stream.write(b"\0" * 4096):
+            pass
     return file
 
 
@@ -161,18 +163,18 @@ def full_disk(at: Place) -> str:
             store = disk / whole
             run = at.start("tune", *arguments, "--store", store, "--no-report")
             at.wait_for(run, 1, f"disk/{whole}")
-            filler = _fill(disk, 0)
+            filler = _fill(disk)
             result = run.result(120.0)
-            before = at.dump(f"disk/{whole}")
             again = at.run("tune", *arguments, "--store", store, "--no-report")
             filler.unlink()
             result.says("disk is full", "free some space")
+            before = at.dump(f"disk/{whole}")
             check("Traceback" not in again.text, f"on a full disk: {again.err.strip()[-300:]}")
             check(again.status in (0, 2), f"on a full disk: exit status {again.status}")
             at.tune(*arguments, "--store", store)
             begins(at.dump(f"disk/{whole}"), before)
             same(at.dump(f"disk/{whole}"), at.dump(whole))
-        filler = _fill(disk, 0)
+        filler = _fill(disk)
         at.run("tune", *JAX, "--store", disk / "new.db").says("disk is full")
     return "status 2 and what to do, JAX and function; with space again the same journal as ever"
 

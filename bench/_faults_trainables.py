@@ -31,7 +31,7 @@ class Bad:
         return {"w": state["w"] * 0.9}
 
     def evaluate(self, state, hparams):
-        return {"loss": (hparams["x"] - 0.3) ** 2 + jnp.sum(state["w"]) }
+        return {"loss": hparams["x"] + jnp.sum(state["w"])}
 """
 
 # What is replaced, with what, and words that the message must have.
@@ -44,8 +44,9 @@ JAX_BAD = {
     "step changes a dtype": ('state["w"] * 0.9', 'state["w"].astype(jnp.float16)', ["float16"]),
     "step changes the fields": ('{"w": state["w"] * 0.9}', '{"v": state["w"]}', ["structure"]),
     "evaluate has other names": ('{"loss"', '{"lose"', ["'loss'", "lose"]),
-    "evaluate gives an array": ('jnp.sum(state["w"]) ', 'state["w"]', ["scalar", "'loss'"]),
-    "evaluate gives a number": ('return {"loss": (', 'return (', ["evaluate", "name"]),
+    "evaluate gives an array": ('jnp.sum(state["w"])', 'state["w"]', ["scalar", "'loss'"]),
+    "evaluate gives a number": ('{"loss": hparams["x"] + jnp.sum(state["w"])}', 'hparams["x"]',
+                                ["evaluate", "name"]),
     "no step": ("def step", "def stride", ["step"]),
     "no trainable": ("class Bad", "class _Bad", ["trainable"]),
     "does not import": ("import jax\n", "import jaxx\n", ["jaxx"]),
@@ -57,9 +58,9 @@ def jax_contract(at: Place) -> str:
     """A JAX trainable that breaks the contract is told how before anything runs."""
     wrong = []
     for name, (old, new, words) in JAX_BAD.items():
-        text = JAX_HEAD.replace(old, new).replace("}  }", "}")
+        text = JAX_HEAD.replace(old, new)
         check(text != JAX_HEAD, f"{name}: nothing was broken")
-        at.write("bad.py", text.replace("})) ** 2", "")).touch()
+        at.write("bad.py", text)
         arguments = ("bad.py", "--units", 40, "--lanes", 2, "--chunk", 1, "--store", f"{name}.db")
         try:
             at.run("tune", *arguments).says(*words)
@@ -71,18 +72,20 @@ def jax_contract(at: Place) -> str:
 
 def jax_one_group(at: Place) -> str:
     """A static group that cannot be compiled fails its own trials; the other group goes on."""
-    text = JAX_HEAD.replace("{hparams", "{hparams").replace(
+    text = JAX_HEAD.replace(
         'return {"w": state["w"] * 0.9}',
-        'return {"w": state["w"] * 0.9 if hparams["size"] == 2 else jnp.ones(9)}',
+        'return {"w": state["w"] * 0.9 if hparams["size"] == 3 else jnp.ones(9)}',
     )
     at.write("bad.py", text)
     arguments = ("bad.py", "--units", 60, "--lanes", 2, "--chunk", 1, "--store", "p.db")
     result = at.run("tune", *arguments, "--no-report")
-    check("Traceback" not in result.err, f"a traceback: {result.err.strip()[-300:]}")
-    check("w" in result.err and "[9]" in result.err, f"not said what: {result.err[-300:]}")
-    trials = _show(at, "bad")["trials"] if at.count() else 0
-    check(result.status == 0 and trials, f"the whole study ends: {result.err.strip()[:200]!r}")
-    return "the other group goes on"
+    result.says(status=0)
+    shown = _show(at, "bad")
+    failures = [str(each) for each in list(shown["failures"])]  # type: ignore[call-overload]
+    check(failures, "no trial failed")
+    check(all("size=2" in each and "[9]" in each for each in failures), f"said: {failures[0]}")
+    check(int(str(shown["units"])) >= 50, f"only {shown['units']} units")
+    return f"{len(failures)} trials of it failed, the other group went on"
 
 
 def jax_nan(at: Place) -> str:
@@ -159,7 +162,7 @@ def function_contract(at: Place) -> str:
         text = FUNCTION_HEAD.replace("{body}", body) + good.replace("NAME", repr(name))
         at.write("some.py", text)
         store = f"{name}.db"
-        arguments = ("some.py", "--units", 60, "--trials", 6, "--workers", 2, "--repeats", 0)
+        arguments = ("some.py", "--units", 60, "--workers", 2, "--repeats", 0)
         result = at.run("tune", *arguments, "--store", store, "--no-report")
         try:
             result.says(status=0)
@@ -183,6 +186,8 @@ def function_all_bad(at: Place) -> str:
     at.write("some.py", text)
     result = at.run("tune", "some.py", "--trials", 8, "--workers", 2, "--store", "p.db")
     result.says("no trial gave a usable loss", "oh no", status=1)
+    endless = at.run("tune", "some.py", "--units", 60, "--workers", 2, "--store", "r.db")
+    endless.says("no trial gave a usable loss", "oh no", status=1)
     at.write("wrong.py", text.replace("import os", "import oss"))
     at.run("tune", "wrong.py", "--trials", 8, "--store", "q.db").says("oss")
     return "status 1, with the first failure"
@@ -265,8 +270,8 @@ def command_contract(at: Place) -> str:
         line = shlex.join([sys.executable, "-S", "-E", "some.py"]) + " {x} {units}"
         store = f"{name}.db"
         begin = time.monotonic()
-        result = at.run("tune", "--command", line, "--space", "space.toml", "--trials", 4,
-                        "--units", 40, "--workers", 2, "--timeout", 1.5, "--repeats", 0,
+        result = at.run("tune", "--command", line, "--space", "space.toml", "--units", 30,
+                        "--workers", 2, "--timeout", 1.5, "--repeats", 0,
                         "--store", store, "--no-report")  # fmt: skip
         seconds = time.monotonic() - begin
         try:

@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from parafree.study import _schema
 from parafree.study.store import Store
 
 JAX = """
@@ -113,7 +114,7 @@ class Cli:
     def count(self, store):
         try:
             with closing(sqlite3.connect(f"file:{self.folder / store}?mode=ro", uri=True)) as db:
-                return db.execute("SELECT count(*) FROM events").fetchone()[0]
+                return db.execute(_COUNT).fetchone()[0]
         except sqlite3.OperationalError:
             return 0
 
