@@ -9,6 +9,7 @@ from pathlib import Path
 _base = os.environ.setdefault("PARAFREE_TEST_CACHE", tempfile.mkdtemp(prefix="parafree-tests-"))
 _own = Path(_base) / os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_own)
+os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # the same on every machine; other numbers are tested apart
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 

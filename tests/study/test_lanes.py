@@ -243,7 +243,7 @@ def test_four_devices_give_the_bits_of_one(tmp_path):
     """In processes of their own, because the number of devices is fixed when jax starts."""
     program = textwrap.dedent("""
         import sys, os
-        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={sys.argv[1]}"
+        os.environ["JAX_NUM_CPU_DEVICES"] = sys.argv[1]
         sys.path.insert(0, sys.argv[3])
         import parafree, conftest
         study = parafree.tune(conftest.Bowl(), units=800, lanes=8, chunk=2, repeats=0,

@@ -11,7 +11,8 @@ import numpy as np
 
 from parafree.study._program import Program
 
-_FIRST_LANES = 32
+_FIRST_LANES = 32  # of all devices together, to begin with
+_LEAST_LANES = 4  # of each device
 _MOST_LANES = 2048
 _WORTH_WHILE = 1.2  # four times the lanes must do this many times the work to be kept
 _QUICK_UNIT_S = 5e-4  # a unit of all lanes under this leaves the device idle between kernels
@@ -87,7 +88,7 @@ def measure(
         program.compile()
         return plan, program, *_time(program, hparams)
 
-    plan, program, unit_s, fixed_s = build(lanes or _FIRST_LANES)
+    plan, program, unit_s, fixed_s = build(lanes or max(_LEAST_LANES, _FIRST_LANES // devices))
     while lanes is None and plan.lanes < _MOST_LANES and unit_s < _QUICK_UNIT_S:
         wider = build(plan.lanes * 4)
         if 4 * unit_s < _WORTH_WHILE * wider[2]:

@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 from parafree.core.contracts import Job
-from parafree.core.errors import TrainableError
+from parafree.core.errors import StudyError, TrainableError
 from parafree.core.space import Int, Real, Space
 from parafree.study._executor import Usage
 from parafree.study._plan import Plan, measure
@@ -140,17 +140,22 @@ class Lanes:
         # Fixed values are constants, so that they may give a shape or the length of a loop.
         varying = space.traced(_center(space)).keys() - space.fixed.keys()
         self._dtypes = {name: _dtype(space, name) for name in sorted(varying)}
+        if plan is not None and plan.devices > len(self._devices):
+            raise StudyError(
+                f"the study was planned for {plan.devices} devices, but jax has "
+                f"{len(self._devices)} here",
+                where="the study's plan",
+                fix=f"set JAX_NUM_CPU_DEVICES={plan.devices} before jax starts, or start another "
+                "study under a new name",
+            )
         self._plan = plan or self._measure(lanes, chunk, multiple, memory or _memory())
 
     def _measure(
         self, lanes: int | None, chunk: int | None, multiple: int | None, memory: int
     ) -> Plan:
-        if lanes is not None and lanes % len(self._devices):
-            raise TrainableError(
-                f"{lanes} lanes cannot be laid evenly over {len(self._devices)} devices",
-                where="lanes",
-                fix=f"choose a multiple of {len(self._devices)}",
-            )
+        devices = len(self._devices)
+        while lanes is not None and lanes % devices:
+            devices -= 1  # as many as the lanes can be laid over evenly
         center = _center(self._space)
         static = self._space.static_part(center)
         self._announce(f"compiling {_describe(static)}")
@@ -159,8 +164,8 @@ class Lanes:
             self._typed(self._space.traced(center)),
             groups=min(_MOST_PROGRAMS, max(1, self._space.static_groups())),
             memory=memory,
-            devices=len(self._devices),
-            lanes=lanes and lanes // len(self._devices),
+            devices=devices,
+            lanes=lanes and lanes // devices,
             chunk=chunk,
         )
         self._groups[static] = self._group(static, program, plan)

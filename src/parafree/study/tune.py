@@ -281,10 +281,11 @@ class _Session:
                 objective=spec["objective"],
                 maximize=spec["maximize"],
             )
-        from parafree.study._cache import use_compilation_cache
+        from parafree.study._jax_setup import use_all_cores, use_compilation_cache
         from parafree.study._plan import Plan
         from parafree.study.lanes import Lanes
 
+        use_all_cores()
         use_compilation_cache()
         plan = {key: value for key, value in self._plan.items() if key != "executor"}
         return Lanes(
