@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from parafree.study._figures._table import Table
     from parafree.study.importance import Importances
 
-_ROWS = 20  # of the table of the best
-_FAILURES = 50
 _SLICES = 18
-_COLUMNS = 10  # hyperparameters in the table of the best
 
 
 class TrialView(Protocol):
@@ -184,7 +181,7 @@ def write_report(study: StudyView, path: str | os.PathLike[str]) -> Path:
 
 
 @dataclass
-class _Page:
+class Page:
     """Sections and figures, gathered one after the other."""
 
     parts: list[str] = field(default_factory=list)
@@ -215,12 +212,14 @@ def _render(study: StudyView) -> str:
     import plotly.offline
 
     from parafree.study._figures import _page
+    from parafree.study._figures._headline import headline
     from parafree.study._figures._table import table_of
+    from parafree.study._figures._tables import add_best_table, add_failures
     from parafree.study.importance import importance
 
     table = table_of(study)
-    page = _Page()
-    page.parts.append(_headline(study, table))
+    page = Page()
+    page.parts.append(headline(study, table))
     found = importance(study)
     order = [record.name for record in found.records] or list(study.space.names)
     if np.isfinite(table.curve_loss).any():
@@ -230,8 +229,8 @@ def _render(study: StudyView) -> str:
     if len(study.spans):
         _add_lanes(page, study, table)
     if len(table.ranked()):
-        _add_best_table(page, table, order)
-    _add_failures(page, study)
+        add_best_table(page, table, order)
+    add_failures(page, study)
     page.parts.append(_footer(study))
     figures = ",".join(f"{json.dumps(name)}:{text}" for name, text in page.figures.items())
     return _page.PAGE.substitute(
@@ -242,125 +241,6 @@ def _render(study: StudyView) -> str:
         figures="{" + figures + "}",
         script=_page.SCRIPT,
     )
-
-
-# The headline -----------------------------------------------------------------------------
-
-
-def _headline(study: StudyView, table: Table) -> str:
-    repeats = sum(t.repeats is not None for t in study.trials)
-    count = len(study.trials) - repeats
-    header = f'<header><p class="kind">parafree study</p><h1>{escape(study.name)}</h1></header>'
-    tiles = _tiles(study, count, repeats)
-    inner = _nothing(study, tiles) if study.best is None else _best(study, table, tiles)
-    return f'{header}<section class="hero">{inner}</section>'
-
-
-def _nothing(study: StudyView, tiles: str) -> str:
-    if not study.trials:
-        text = "No trial has begun yet. Run the study for a while, then write this page again."
-    else:
-        text = "No trial has a usable result yet; the table below says what went wrong."
-        if not study.failures:
-            text = "No trial has reported a result yet."
-    return f'<div class="wide"><h2>Nothing found yet</h2><p class="about">{text}</p>{tiles}</div>'
-
-
-def _best(study: StudyView, table: Table, tiles: str) -> str:
-
-    best = study.best
-    assert best is not None
-    value, about = _worth(study, best, table.sign)
-    config = "".join(_setting(study.space, name, v) for name, v in best.hparams.items())
-    code = escape(json.dumps(best.hparams, indent=2, default=str, ensure_ascii=False))
-    return (
-        f'<div><p class="eyebrow">Best {escape(study.objective)}</p>'
-        f'<p class="value">{value}</p><p class="about">{about}</p>{tiles}</div>'
-        f'<div><p class="eyebrow">Best configuration</p><dl class="config">{config}</dl>'
-        f"<details><summary>Copy as JSON</summary><pre>{code}</pre></details></div>"
-    )
-
-
-def _worth(study: StudyView, best: TrialView, sign: float) -> tuple[str, str]:
-    """Say what the best configuration gives, and how far to trust that."""
-    from parafree.study._figures._style import number
-
-    own = number(None if best.loss is None else sign * best.loss)
-    where = f"trial {best.id}, {_count(best.units, 'unit')}"
-    if study.uncertainty is not None:
-        mean, error, repeated, units = study.uncertainty
-        early = f" after {_count(units, 'unit')}" if units < best.units else ""
-        return f"{number(sign * mean)} <small>± {number(error, 2)}</small>", (
-            f"Mean and standard error of {_count(repeated, 'fresh run')} of the best "
-            f"configuration{early}. The trial itself ({where}) had {own}; it was picked for "
-            "being good, so the fresh runs are the honest figure."
-        )
-    text = f"The last value of one run ({where}). It was picked for being good"
-    former, losses = _repeats_of_another(study)
-    if len(losses) < 2:
-        return own, f"{text} and was not repeated, so a fresh run may do a little worse."
-    mean, error = float(np.mean(losses)), float(np.std(losses, ddof=1)) / len(losses) ** 0.5
-    return own, (
-        f"{text}, so a fresh run may do a little worse: {len(losses)} fresh runs of trial "
-        f"{former}, which was ahead then, gave {number(sign * mean)} ± {number(error, 2)}."
-    )
-
-
-def _repeats_of_another(study: StudyView) -> tuple[int | None, list[float]]:
-    """The trial that was repeated last, and the last losses of its repeats."""
-    repeats = [t for t in study.trials if t.repeats is not None]
-    former = repeats[-1].repeats if repeats else None
-    return former, [t.loss for t in repeats if t.repeats == former and t.loss is not None]
-
-
-def _setting(space: Space, name: str, value: Any) -> str:
-    from parafree.study._figures._style import number
-
-    parameter: Any = space.parameters.get(name)
-    unit = escape(getattr(parameter, "unit", "") or "")
-    text = "fixed" if parameter is None else escape(parameter.help)
-    hint = f"<span>{text}</span>" if text else ""
-    shown = escape(number(value, 5)) + (f" <span>{unit}</span>" if unit else "")
-    return f"<div><dt>{escape(name)}{hint}</dt><dd>{shown}</dd></div>"
-
-
-def _tiles(study: StudyView, count: int, repeats: int) -> str:
-    from parafree.study._figures._style import duration, number
-    from parafree.study._figures.best_so_far import running_time
-
-    units = sum(t.units for t in study.trials)
-    worked = float(running_time(study.clock)[0].max(initial=0.0)) if len(study.clock) else None
-    compiled = [s.compile_s for s in study.sessions if s.compile_s is not None]
-    tiles = [(number(units), "units in all"), (number(count), "trials")]
-    if repeats:
-        tiles.append((number(repeats), "repeats with fresh seeds"))
-    tiles += [
-        (duration(worked), "of work" + _in_sessions(len(study.sessions))),
-        (duration(sum(compiled)) if compiled else "–", "spent compiling"),
-        (_busy(study), "of lanes' time in use"),
-    ]
-    if study.failures:
-        tiles.append((number(len(study.failures)), "failed or diverged"))
-    cells = "".join(f"<div><b>{value}</b><span>{text}</span></div>" for value, text in tiles)
-    return f'<div class="tiles">{cells}</div>'
-
-
-def _in_sessions(count: int) -> str:
-    return f", {count} sessions" if count > 1 else ""
-
-
-def _busy(study: StudyView) -> str:
-    """The sessions' shares of busy lanes, each weighed by how long its jobs went on."""
-    spans = study.spans
-    last: dict[int, float] = {}
-    for one in np.unique(spans["session"]) if len(spans) else ():
-        last[int(one)] = float(spans["end_s"][spans["session"] == one].max())
-    shares, weights = [], []
-    for session in study.sessions:
-        if session.busy is not None:
-            shares.append(session.busy)
-            weights.append(last.get(getattr(session, "id", -1), 0.0) + 1e-9)
-    return f"{np.average(shares, weights=weights):.0%}" if shares else "–"
 
 
 # The figures ------------------------------------------------------------------------------
@@ -378,7 +258,7 @@ def _legend(table: Table, *, best: bool = True) -> str:
     return f'<ul class="legend">{items}</ul>'
 
 
-def _add_curves(page: _Page, study: StudyView, table: Table) -> None:
+def _add_curves(page: Page, study: StudyView, table: Table) -> None:
     from parafree.study._figures.best_so_far import best_over_time, best_over_units
     from parafree.study._figures.learning_curves import learning_curves
 
@@ -403,7 +283,8 @@ def _add_curves(page: _Page, study: StudyView, table: Table) -> None:
     page.section("Best so far, over time and over units", how, pair, [breaks] if breaks else [])
 
 
-def _add_hyperparameters(page: _Page, table: Table, found: Importances, order: list[str]) -> None:
+def _add_hyperparameters(page: Page, table: Table, found: Importances, order: list[str]) -> None:
+    from parafree.study._figures._style import count
     from parafree.study._figures.importance_bars import importance_bars
     from parafree.study._figures.parallel import parallel
     from parafree.study._figures.slices import slice_of
@@ -438,7 +319,7 @@ def _add_hyperparameters(page: _Page, table: Table, found: Importances, order: l
         "Each dot is one trial's last value; warm, large dots had many units, and a valley among "
         "them (or a peak, where higher is better) is the region to look in.",
         _legend(table) + f'<div class="slices">{"".join(cells)}</div>',
-        [f"{_count(left, 'less important hyperparameter')} not shown."] if left > 0 else [],
+        [f"{count(left, 'less important hyperparameter')} not shown."] if left > 0 else [],
     )
 
 
@@ -454,13 +335,13 @@ def _about_importance(found: Importances) -> list[str]:
         "rest.",
     }[found.scale]
     return [
-        f"From {_count(found.trials, 'trial')}, by a forest of randomised trees on resampled "
+        f"From {found.trials:,} trials, by a forest of randomised trees on resampled "
         f"trials. {scale} The shares need not add up to 100%: the rest belongs to "
         "combinations of hyperparameters."
     ]
 
 
-def _add_lanes(page: _Page, study: StudyView, table: Table) -> None:
+def _add_lanes(page: Page, study: StudyView, table: Table) -> None:
     from parafree.study._figures.lanes import lanes
 
     figure, notes = lanes(table, study.spans)
@@ -472,75 +353,6 @@ def _add_lanes(page: _Page, study: StudyView, table: Table) -> None:
         legend + page.slot("lanes", figure),
         notes,
     )
-
-
-# The tables -------------------------------------------------------------------------------
-
-
-def _add_best_table(page: _Page, table: Table, order: list[str]) -> None:
-    from parafree.study._figures._style import number
-
-    ranked = table.ranked()
-    # The best comes first, then what else went deep enough to be compared with it.
-    key = np.where(table.trial[ranked] == table.best, 0, np.where(table.deep[ranked], 1, 2))
-    rows = ranked[np.argsort(key, kind="stable")][:_ROWS]
-    names = order[:_COLUMNS]
-    head = "".join(
-        f"<th>{escape(name)}</th>" for name in ("trial", table.objective, "units", *names)
-    )
-    body = []
-    for row in rows:
-        trial = table.trials[int(row)]
-        cells = [number(float(table.shown(table.loss[row]))), number(trial.units)]
-        cells += [
-            number(trial.hparams.get(name)) if name in trial.hparams else "–" for name in names
-        ]
-        mark = ' class="best"' if trial.id == table.best else ""
-        text = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        body.append(f"<tr{mark}><td>{trial.id}</td>{text}</tr>")
-    hidden = len(order) - len(names)
-    page.section(
-        f"The best {_count(len(rows), 'trial')}" if len(rows) > 1 else "The best trial",
-        "Last values, best first; trials with less than a third of the deepest trial's units come "
-        "after the others, since a value after few units says little.",
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>",
-        [f"{_count(hidden, 'less important hyperparameter')} left out."] if hidden > 0 else [],
-    )
-
-
-def _add_failures(page: _Page, study: StudyView) -> None:
-    failures = list(study.failures)
-    if not failures:
-        return
-    shown = failures[:_FAILURES]
-    body = "".join(
-        f"<tr><td>{trial.id}</td><td>{trial.units:,}</td>"
-        f'<td class="text">{escape(trial.status)}</td>'
-        f'<td class="text">{escape(_short(message))}</td>'
-        f'<td class="text">{escape(_short(_configuration(trial.hparams)))}</td></tr>'
-        for trial, message in shown
-    )
-    left = len(failures) - len(shown)
-    page.section(
-        "Failed and diverged trials",
-        "A diverged trial gave a value that is not finite; look for what the configurations of "
-        "these rows have in common.",
-        '<div class="scroll"><table><thead><tr><th>trial</th><th>units</th>'
-        '<th class="text">status</th><th class="text">message</th>'
-        f'<th class="text">configuration</th></tr></thead><tbody>{body}</tbody></table></div>',
-        [f"{left:,} more are not listed."] if left else [],
-    )
-
-
-def _configuration(hparams: Mapping[str, Any]) -> str:
-    from parafree.study._figures._style import number
-
-    return ", ".join(f"{name}={number(value)}" for name, value in hparams.items())
-
-
-def _short(text: str, limit: int = 400) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _footer(study: StudyView) -> str:
@@ -556,7 +368,3 @@ def _footer(study: StudyView) -> str:
         f"{escape(versions)}.{spent} Written by parafree; this page is complete in "
         "itself and asks the network for nothing.</footer>"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

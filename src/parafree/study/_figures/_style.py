@@ -89,6 +89,16 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def count(amount: int, noun: str) -> str:
+    """Write a number of things.
+
+    Example:
+        >>> count(1, "trial"), count(1200, "unit")
+        ('1 trial', '1,200 units')
+    """
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
 def figure(height: int, **layout: Any) -> go.Figure:
     """Start an empty figure in the report's style.
 

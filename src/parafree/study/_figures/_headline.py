@@ -1,0 +1,132 @@
+"""The top of the page: the best configuration, what it is worth, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parafree.core.space import Space
+from parafree.study._figures._style import count, duration, number
+from parafree.study._figures._table import Table
+from parafree.study._figures.best_so_far import running_time
+
+if TYPE_CHECKING:
+    from parafree.study.report import StudyView, TrialView
+
+
+def headline(study: StudyView, table: Table) -> str:
+    """Return the top of the page as HTML.
+
+    Args:
+        study: the study.
+        table: the study as columns.
+    """
+    repeats = sum(t.repeats is not None for t in study.trials)
+    trials = len(study.trials) - repeats
+    header = f'<header><p class="kind">parafree study</p><h1>{escape(study.name)}</h1></header>'
+    tiles = _tiles(study, trials, repeats)
+    inner = _nothing(study, tiles) if study.best is None else _best(study, table, tiles)
+    return f'{header}<section class="hero">{inner}</section>'
+
+
+def _nothing(study: StudyView, tiles: str) -> str:
+    if not study.trials:
+        text = "No trial has begun yet. Run the study for a while, then write this page again."
+    else:
+        text = "No trial has a usable result yet; the table below says what went wrong."
+        if not study.failures:
+            text = "No trial has reported a result yet."
+    return f'<div class="wide"><h2>Nothing found yet</h2><p class="about">{text}</p>{tiles}</div>'
+
+
+def _best(study: StudyView, table: Table, tiles: str) -> str:
+
+    best = study.best
+    assert best is not None
+    value, about = _worth(study, best, table.sign)
+    config = "".join(_setting(study.space, name, v) for name, v in best.hparams.items())
+    code = escape(json.dumps(best.hparams, indent=2, default=str, ensure_ascii=False))
+    return (
+        f'<div><p class="eyebrow">Best {escape(study.objective)}</p>'
+        f'<p class="value">{value}</p><p class="about">{about}</p>{tiles}</div>'
+        f'<div><p class="eyebrow">Best configuration</p><dl class="config">{config}</dl>'
+        f"<details><summary>Copy as JSON</summary><pre>{code}</pre></details></div>"
+    )
+
+
+def _worth(study: StudyView, best: TrialView, sign: float) -> tuple[str, str]:
+    """Say what the best configuration gives, and how far to trust that."""
+    own = number(None if best.loss is None else sign * best.loss)
+    where = f"trial {best.id}, {count(best.units, 'unit')}"
+    if study.uncertainty is not None:
+        mean, error, repeated, units = study.uncertainty
+        early = f" after {count(units, 'unit')}" if units < best.units else ""
+        return f"{number(sign * mean)} <small>± {number(error, 2)}</small>", (
+            f"Mean and standard error of {count(repeated, 'fresh run')} of the best "
+            f"configuration{early}. The trial itself ({where}) had {own}; it was picked for "
+            "being good, so the fresh runs are the honest figure."
+        )
+    text = f"The last value of one run ({where}). It was picked for being good"
+    former, losses = _repeats_of_another(study)
+    if len(losses) < 2:
+        return own, f"{text} and was not repeated, so a fresh run may do a little worse."
+    mean, error = float(np.mean(losses)), float(np.std(losses, ddof=1)) / len(losses) ** 0.5
+    return own, (
+        f"{text}, so a fresh run may do a little worse: {len(losses)} fresh runs of trial "
+        f"{former}, which was ahead then, gave {number(sign * mean)} ± {number(error, 2)}."
+    )
+
+
+def _repeats_of_another(study: StudyView) -> tuple[int | None, list[float]]:
+    """The trial that was repeated last, and the last losses of its repeats."""
+    repeats = [t for t in study.trials if t.repeats is not None]
+    former = repeats[-1].repeats if repeats else None
+    return former, [t.loss for t in repeats if t.repeats == former and t.loss is not None]
+
+
+def _setting(space: Space, name: str, value: Any) -> str:
+    parameter: Any = space.parameters.get(name)
+    unit = escape(getattr(parameter, "unit", "") or "")
+    text = "fixed" if parameter is None else escape(parameter.help)
+    hint = f"<span>{text}</span>" if text else ""
+    shown = escape(number(value, 5)) + (f" <span>{unit}</span>" if unit else "")
+    return f"<div><dt>{escape(name)}{hint}</dt><dd>{shown}</dd></div>"
+
+
+def _tiles(study: StudyView, trials: int, repeats: int) -> str:
+    units = sum(t.units for t in study.trials)
+    worked = float(running_time(study.clock)[0].max(initial=0.0)) if len(study.clock) else None
+    compiled = [s.compile_s for s in study.sessions if s.compile_s is not None]
+    tiles = [(number(units), "units in all"), (number(trials), "trials")]
+    if repeats:
+        tiles.append((number(repeats), "repeats with fresh seeds"))
+    tiles += [
+        (duration(worked), "of work" + _in_sessions(len(study.sessions))),
+        (duration(sum(compiled)) if compiled else "–", "spent compiling"),
+        (_busy(study), "of lanes' time in use"),
+    ]
+    if study.failures:
+        tiles.append((number(len(study.failures)), "failed or diverged"))
+    cells = "".join(f"<div><b>{value}</b><span>{text}</span></div>" for value, text in tiles)
+    return f'<div class="tiles">{cells}</div>'
+
+
+def _in_sessions(sessions: int) -> str:
+    return f", {sessions} sessions" if sessions > 1 else ""
+
+
+def _busy(study: StudyView) -> str:
+    """The sessions' shares of busy lanes, each weighed by how long its jobs went on."""
+    spans = study.spans
+    last: dict[int, float] = {}
+    for one in np.unique(spans["session"]) if len(spans) else ():
+        last[int(one)] = float(spans["end_s"][spans["session"] == one].max())
+    shares, weights = [], []
+    for session in study.sessions:
+        if session.busy is not None:
+            shares.append(session.busy)
+            weights.append(last.get(getattr(session, "id", -1), 0.0) + 1e-9)
+    return f"{np.average(shares, weights=weights):.0%}" if shares else "–"
