@@ -8,7 +8,7 @@ only when to stop (and, under a time budget, when to confirm), and what it said 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from parafree.core.contracts import Job
 from parafree.study._executor import Executor
@@ -54,6 +54,14 @@ class Journal:
             self._flushed = now
 
 
+class _Begin(NamedTuple):
+    """When a job began, the units that its trial had then, and its lane once it has one."""
+
+    when: float
+    units: int
+    lane: int | None
+
+
 class Driver:
     """Drives one study in one process until its budget is spent.
 
@@ -88,7 +96,7 @@ class Driver:
         self._budget, self._repeats, self._session = budget, repeats, session
         self._clock, self._progress, self._interrupt = clock, progress, interrupt
         self._goal = None if budget.target is None else sign * budget.target
-        self._began: dict[int, tuple[float, int, int | None]] = {}  # when, units and lane then
+        self._began: dict[int, _Begin] = {}
         plan = executor.plan  # units that one `advance` may report at most
         self._stride = plan.get("lanes", 1) * plan.get("devices", 1) * plan.get("chunk", 1)
         self._reached = False
@@ -105,7 +113,9 @@ class Driver:
                 if not self._executor.running():
                     self._nothing_left()
                     continue
+                began = self._clock()
                 for event in self._executor.advance():
+                    self._enter_lane(event.trial, began)
                     self._record(event)
                 self._journal.flush(self._clock())
                 self._progress(self._fold, self._executor)
@@ -172,7 +182,8 @@ class Driver:
         trial = self._fold.history.trials[job.trial]
         seed = self._fold.trial_seed(job.trial)
         self._executor.submit(job, trial.hparams, seed, trial.units, urgent=urgent)
-        self._began[job.trial] = (self._clock(), trial.units, self._executor.lane_of(job.trial))
+        lane = self._executor.lane_of(job.trial)
+        self._began[job.trial] = _Begin(self._clock(), trial.units, lane)
 
     def _record(self, event: Event) -> None:
         fold = self._fold
@@ -184,11 +195,16 @@ class Driver:
         if event.trial not in fold.jobs and event.trial not in fold.repeating:
             self._end_span(event.trial)
 
+    def _enter_lane(self, trial: int, when: float) -> None:
+        """Begin the time line of a job that waited for a lane until now."""
+        if trial in self._began and self._began[trial].lane is None:
+            lane = self._executor.lane_of(trial)
+            self._began[trial] = self._began[trial]._replace(when=when, lane=lane)
+
     def _end_span(self, trial: int) -> None:
         if trial not in self._began:
             return
         begin, units, lane = self._began.pop(trial)
-        lane = self._executor.lane_of(trial) if lane is None else lane
         had = self._fold.history.trials[trial].units - units
         if lane is not None and had:
             self._journal.span(Span(self._session, lane, trial, begin, self._clock(), had))

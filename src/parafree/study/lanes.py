@@ -211,6 +211,7 @@ class Lanes:
             return
         traced = self._typed(self._space.traced(hparams))
         run = _Run(job.trial, job.units, units_done, seed, self._orders, traced, urgent)
+        self._lane_of.pop(job.trial, None)  # it waits for one
         group.count(run, +1)
         group.waiting[job.trial % self._plan.devices].append(run)
 

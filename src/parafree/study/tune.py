@@ -109,7 +109,13 @@ def tune(
     record = _find_or_create(opened, name, given)
     with opened.lock(record.id), Interrupt() as interrupt:
         session = _Session(opened, record, trainable, scheduler, sampler, clock)
-        with Progress(record.name, budget, quiet=not progress) as shown:
+        with Progress(
+            record.name,
+            budget,
+            quiet=not progress,
+            objective=record.spec["objective"],
+            maximize=record.spec["maximize"],
+        ) as shown:
             session.run(
                 budget,
                 interrupt,
