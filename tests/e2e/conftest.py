@@ -13,6 +13,8 @@ import pytest
 from parafree.study import _schema
 from parafree.study.store import Store
 
+_COUNT = f"SELECT count(*) FROM {_schema.events.name}"
+
 JAX = """
 import jax
 import jax.numpy as jnp
@@ -73,6 +75,7 @@ class Cli:
 
     def __init__(self, folder):
         self.folder = folder
+        self._started = []
 
     def write(self, name, text):
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -80,7 +83,7 @@ class Cli:
     def start(self, *arguments):
         command = [sys.executable, "-m", "parafree.cli", *map(str, arguments)]
         environment = {k: v for k, v in os.environ.items() if k != "PARAFREE_STORE"}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=self.folder,
             env=environment,
@@ -89,6 +92,14 @@ class Cli:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def close(self):
+        """End what a test that failed half-way left running."""
+        for process in self._started:
+            with process:
+                process.kill()
 
     def finish(self, process):
         with process:
@@ -130,7 +141,8 @@ def cli(tmp_path):
     cli = Cli(tmp_path)
     cli.write("bowl.py", JAX)
     cli.write("fn.py", FUNCTION)
-    return cli
+    yield cli
+    cli.close()
 
 
 @pytest.fixture(scope="session")

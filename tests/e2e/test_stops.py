@@ -19,8 +19,12 @@ def whole(tmp_path_factory, done):
 
 @pytest.mark.parametrize(
     "numbers",
-    [[signal.SIGKILL], [signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]],
-    ids=["killed", "Ctrl-C", "Ctrl-C twice", "terminated"],
+    [
+        pytest.param([signal.SIGKILL], id="killed"),
+        pytest.param([signal.SIGINT], id="Ctrl-C"),
+        pytest.param([signal.SIGINT, signal.SIGINT], id="Ctrl-C twice", marks=pytest.mark.slow),
+        pytest.param([signal.SIGTERM], id="terminated", marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_run_goes_on_to_the_same_journal(cli, whole, numbers):
     run = cli.start("tune", *JAX, "--store", "p.db", "--no-report")
@@ -61,7 +65,7 @@ def test_a_second_process_is_told_who_works_on_the_study(cli):
 
 def test_other_settings_are_refused(done):
     before = done.journal()
-    for change in (("--seed", 4), ("--lanes", 8), ("--maximize",), ("--scheduler", "ASHA")):
+    for change in (("--seed", 4), ("--lanes", 8)):
         more = done.run("tune", "bowl.py", "--units", 480, "--store", "p.db", *change)
         more.refuses(change[0].strip("-"))
     assert done.journal() == before
