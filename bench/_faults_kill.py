@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from _faults_place import BOWL, FUNCTION, PROGRAM, SPACE, Place, check, same
 
 JAX = ("bowl.py", "--units", 2400, "--seed", 3, "--lanes", 4, "--chunk", 2)
+LONG = ("bowl.py", "--units", 7200, *JAX[3:])  # longer than a second process needs to start
 PYTHON = ("fn.py", "--units", 240, "--seed", 3, "--workers", 1)
 
 
@@ -77,10 +78,10 @@ def kill_command(at: Place, kills: int, seed: int) -> str:
 def two_processes(at: Place) -> str:
     """The second process is turned away, and the first never notices."""
     prepare(at)
-    at.tune(*JAX, "--store", "whole.db")
-    first = at.start("tune", *JAX, "--store", "p.db", "--no-report")
+    at.tune(*LONG, "--store", "whole.db")
+    first = at.start("tune", *LONG, "--store", "p.db", "--no-report")
     at.wait_for(first, 1)
-    second = at.start("tune", *JAX, "--store", "p.db").result()
+    second = at.start("tune", *LONG, "--store", "p.db").result()
     alive = first.process.poll() is None
     second.says("in use", f"process {first.pid}")
     first.result().says(status=0)
@@ -92,8 +93,8 @@ def two_processes(at: Place) -> str:
 def readers_meanwhile(at: Place) -> str:
     """Looking at a study does not disturb the one that works on it."""
     prepare(at)
-    at.tune(*JAX, "--store", "whole.db")
-    first = at.start("tune", *JAX, "--store", "p.db", "--no-report")
+    at.tune(*LONG, "--store", "whole.db")
+    first = at.start("tune", *LONG, "--store", "p.db", "--no-report")
     at.wait_for(first, 5)
     for words in (("studies",), ("show", "bowl"), ("export", "bowl"), ("report", "bowl")):
         at.run(*words, "--store", "p.db").says(status=0)

@@ -29,7 +29,7 @@ def test_a_bad_database_is_named_and_left_alone(cli, done, kind):
     assert (file.read_bytes() if file.is_file() else b"") == before
 
 
-@pytest.mark.parametrize("name", ["../../up", "$(touch pwned); 'a\"b", "größer-日本 2"])
+@pytest.mark.parametrize("name", ["../../up", "$(touch pwned); 'a\"b größer-日本"])
 def test_any_name_stays_in_the_folder_of_the_study(cli, name):
     home = cli.folder / "a home"
     home.mkdir()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-JAX = ("bowl.py", "--units", 6000, "--seed", 3, "--lanes", 4, "--chunk", 1, "--repeats", 0)
+JAX = ("bowl.py", "--units", 4000, "--seed", 3, "--lanes", 4, "--chunk", 1, "--repeats", 0)
 FUNCTION = ("fn.py", "--units", 150, "--seed", 3, "--workers", 1, "--repeats", 0)
 
 
@@ -21,7 +21,7 @@ def whole(tmp_path_factory, done):
     "numbers",
     [
         pytest.param([signal.SIGKILL], id="killed"),
-        pytest.param([signal.SIGINT], id="Ctrl-C"),
+        pytest.param([signal.SIGINT], id="Ctrl-C", marks=pytest.mark.slow),
         pytest.param([signal.SIGINT, signal.SIGINT], id="Ctrl-C twice", marks=pytest.mark.slow),
         pytest.param([signal.SIGTERM], id="terminated", marks=pytest.mark.slow),
     ],
