@@ -6,7 +6,6 @@ import contextlib
 import os
 from pathlib import Path
 
-
 CORES_VARIABLE = "JAX_NUM_CPU_DEVICES"
 """JAX reads it when it starts: the number of devices that the processor counts as."""
 
