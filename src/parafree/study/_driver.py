@@ -110,6 +110,8 @@ class Driver:
             self._submit_all()
             while (reason := self._reason()) is None:
                 self._top_up()
+                if self._ended is not None:
+                    continue
                 if not self._executor.running():
                     self._nothing_left()
                     continue
@@ -167,6 +169,8 @@ class Driver:
     def _top_up(self) -> None:
         fold, budget = self._fold, self._budget
         self._confirm_in_time()
+        if self._ended is not None:
+            return
         while not (fold.repeating and self._alone) and self._executor.wants():
             may_start = budget.trials is None or fold.asked < budget.trials
             events = fold.decide(new=may_start)
