@@ -50,7 +50,8 @@ def _storm(at: Place, arguments: Sequence[object], kills: int, seed: int) -> str
             result = run.result()
             killed += result.status == -signal.SIGKILL
             dump = at.dump(store)
-            check(whole.startswith(dump), f"the journal after kill {killed} is no beginning of it")
+            # Only the beginning is there, but that must be equal.
+            same(dump, whole[: len(dump)])
             found.append(dump.count("\n"))
             if killed % 10 == 0:
                 at.say(f"killed {killed} of {kills}; {found[-1]} of {whole.count(chr(10))} events")

@@ -81,11 +81,12 @@ while state["units"] < int(units):
     state["units"] += 1
     draw = random.Random(f"{seed} {state['units']}").random()
     state["z"] *= float(rate) + 0.1 * draw
+    # Told first, saved then: killed in between, it tells the same again rather than never.
+    loss = (float(x) - 0.3) ** 2 + state["z"]
+    print(json.dumps({"unit": state["units"], "loss": loss}), flush=True)
     with open(file + ".new", "w") as stream:
         json.dump(state, stream)
     os.replace(file + ".new", file)
-    loss = (float(x) - 0.3) ** 2 + state["z"]
-    print(json.dumps({"unit": state["units"], "loss": loss}), flush=True)
 """
 
 SPACE = """
