@@ -30,6 +30,7 @@ OWN_PLACEHOLDERS = ("checkpoint", "units", "seed", "trial")
 GRACE = 10.0  # seconds that a program has to save and leave after SIGTERM
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _C_NAN = re.compile(r":\s*[-+]?(nan|inf|infinity)\b", re.IGNORECASE)
+_LONGEST = 500  # characters of a line of errors that a message repeats
 
 
 @dataclass(frozen=True)
@@ -337,7 +338,7 @@ def _feed(trial: Trial, report: dict[str, Any], last: int) -> int:
 
 def _ended(code: int, errors: Iterable[str]) -> str:
     what = f"exited with status {code}" if code > 0 else f"was ended by {_signal_name(-code)}"
-    tail = " | ".join(errors)
+    tail = " | ".join(line[:_LONGEST] for line in errors)  # a program may write without end
     return f"the program {what}" + (f": {tail}" if tail else "")
 
 

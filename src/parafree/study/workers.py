@@ -112,6 +112,7 @@ class WorkerExecutor:
         self._urgent: deque[_Run] = deque()
         self._waiting: deque[_Run] = deque()
         self._events: deque[Event] = deque()
+        self._last: set[int] = set()  # which of these end a job; it runs until that is told
         self._spent = _Spent(time.monotonic())
         self._ready = selectors.DefaultSelector()
         self._environment = environment_of(self._count)
@@ -128,7 +129,7 @@ class WorkerExecutor:
 
     def running(self) -> int:
         """How many jobs are neither done nor ended."""
-        return len(self._busy()) + len(self._urgent) + len(self._waiting)
+        return len(self._busy()) + len(self._urgent) + len(self._waiting) + len(self._last)
 
     def lane_of(self, trial: int) -> int | None:
         """Return which worker trains ``trial`` now, counted from 0."""
@@ -175,28 +176,32 @@ class WorkerExecutor:
                 self._bury()
                 break
         self._spent.waited_s += time.monotonic() - begin
-        events = list(self._events)
-        self._events.clear()
-        return events
+        if not self._events:
+            return []
+        # One at a time: the study decides after each report, not after as many as happened to come.
+        event = self._events.popleft()
+        self._last.discard(id(event))
+        return [event]
 
     def pause_all(self) -> None:
         """Let every trial pause at its next report, and drop its job.
 
         What does not report within a few seconds is ended, and goes on later from its last save.
-        What is reported meanwhile is returned by the next :meth:`advance`.
+        What is reported meanwhile is told again when the trial goes on: when it was reported says
+        nothing about the trial, and a journal must not depend on it.
         """
         self._urgent.clear()
         self._waiting.clear()
         for worker in self._busy():
             worker.send(kind="stop")
         deadline = time.monotonic() + _PAUSE
-        held: list[Event] = []
         while self.running() and time.monotonic() < deadline:
-            held += self.advance()
+            self.advance()
         for worker in self._busy():
             self._let_go(worker, {"status": "paused"})
             self._drop(worker)
-        self._events.extendleft(reversed(held))
+        self._events.clear()
+        self._last.clear()
 
     def estimate(self, jobs: int, units: int) -> float:
         """Return about how many seconds so many jobs of so many units will take together."""
@@ -290,14 +295,18 @@ class WorkerExecutor:
             return
         self._spent.add(run)
         if run.last is not None and message["status"] != "failed":
-            self._events.append(run.last)
+            self._tell_last(run.last)
         elif message["status"] != "paused":
             loss = message["loss"] if run.loss is None else run.loss
             self._end(run, loss, message["status"], message["message"])
 
     def _end(self, run: _Run, loss: float | None, status: str, message: str) -> None:
         data = {"status": status, "message": message}
-        self._events.append(Event("end", run.job.trial, run.units, loss, data))
+        self._tell_last(Event("end", run.job.trial, run.units, loss, data))
+
+    def _tell_last(self, event: Event) -> None:
+        self._events.append(event)
+        self._last.add(id(event))
 
     def _bury(self) -> None:
         """Notice dead workers whose sockets something that they started still holds open."""
@@ -316,7 +325,7 @@ class WorkerExecutor:
         run.deaths += 1
         self._spent.add(run)
         if run.last is not None:
-            self._events.append(run.last)
+            self._tell_last(run.last)
         elif run.deaths == 1:
             self._order(self._start(worker.number), run)
         else:
