@@ -36,7 +36,7 @@ from parafree.study.history import History
 
 _LOOKAHEAD = 2  # jobs in flight, in units of the lanes of all groups
 _MOST_PROGRAMS = 8  # pools on the device at once; a group beyond them makes the idlest one leave
-_SAVE_BYTES = 256 * 2**20  # states written by one call of `save`, deepest first
+_SAVE_BYTES = 64 * 2**20  # states written by one call of `save`, deepest first
 
 
 @dataclass
