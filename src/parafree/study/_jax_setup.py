@@ -21,7 +21,7 @@ def use_all_cores() -> None:
     """Make each core a device of its own, so that lanes run on all of them at once.
 
     A batch of small networks on one device leaves most cores idle: on two cores, lanes on two
-    devices did 2.7 times the work. After JAX has started this does nothing.
+    devices did 1.7 times the work. After JAX has started this does nothing.
     """
     import jax
 
