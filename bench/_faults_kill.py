@@ -147,7 +147,7 @@ def readers_meanwhile(at: Place) -> str:
 
 def _stopped_by(at: Place, kind: str, numbers: Sequence[int]) -> str:
     """Stop a run by signals, go on, and compare with an uninterrupted one."""
-    whole, arguments = f"whole-{kind}.db", kinds()[kind]
+    whole, arguments = f"whole-{kind}.db", LONG if kind == "JAX" else kinds()[kind]
     at.tune(*arguments, "--store", whole)
     store = f"stopped-{kind}.db"
     run = at.start("tune", *arguments, "--store", store, "--no-report")

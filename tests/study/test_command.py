@@ -292,6 +292,22 @@ def test_damaged_files_cost_time_and_nothing_else(run, tmp_path, spoil, known):
         assert curve(run(command, 40, done=known)) == [(n, n + 0.5) for n in range(known + 1, 41)]
 
 
+def test_a_checkpoint_of_the_last_unit_without_its_reports_is_not_the_end(run, tmp_path):
+    """The program goes on from there, has nothing left to do and leaves: it begins again."""
+    script = """
+    at=0; [ -f "$1/at" ] && at=$(cat "$1/at")
+    for i in $(seq $((at+1)) $2); do
+      echo "{\\"unit\\": $i, \\"loss\\": $i.5}"; echo $i > "$1/at"
+    done
+    """
+    command = sh(script, "{checkpoint}", "{units}")
+    run(command, 3)
+    (tmp_path / "s/states/0/checkpoint/at").write_text("6")
+    with pytest.warns(UserWarning, match="left before unit 6; it starts again from zero"):
+        events = run(command, 6, done=3)
+    assert curve(events) == [(4, 4.5), (5, 5.5), (6, 6.5)]
+
+
 def test_two_programs_never_share_a_checkpoint(run, tmp_path):
     """A program that outlived its study by its own session is ended before another one starts."""
     orphan = tmp_path / "orphan"

@@ -156,22 +156,23 @@ class Command:
         with contextlib.closing(program):
             lines = program.lines()
             try:
-                self._follow(program, lines, trial, resumes)
+                last = self._follow(program, lines, trial, resumes)
             finally:
                 status = program.end()
             if status and not trial.stopped:
                 raise TrainableError(_said.ended(status, program.errors))
             # What it has printed since: it may have a checkpoint of that.
             _take_in(lines, trial)
+            if resumes and not last and not trial.stopped:
+                raise _Hole(f"it went on from its checkpoint and left before unit {trial.target}")
 
-    def _follow(
-        self, program: Running, lines: Iterator[bytes], trial: Trial, resumes: bool
-    ) -> None:
+    def _follow(self, program: Running, lines: Iterator[bytes], trial: Trial, resumes: bool) -> int:
+        """Take in what it prints until it need not go on; return the last unit that it told."""
         last, over, heard = 0, math.inf, time.monotonic()
         for line in lines:
             now = time.monotonic()
             if trial.stopped and (not self.resumes or now > over):
-                return
+                break
             report = _said.parse(line)
             if report is not None:
                 # The checkpoint of the job's last unit may still be in writing, so a program that
@@ -183,7 +184,7 @@ class Command:
                 trial.record(last, report)
                 program.heard()
                 if enough:
-                    return
+                    break
                 heard, over = now, now + GRACE
             elif line:
                 program.log.write(line)
@@ -192,10 +193,11 @@ class Command:
                     f"the program printed no report for {self.timeout:g} s and was ended",
                     fix="raise the timeout if a unit takes longer",
                 )
+        return last
 
 
 class _Hole(Exception):
-    """A program that goes on from its checkpoint leaves out a report."""
+    """A program that goes on from its checkpoint leaves out a report, or all of them."""
 
 
 def _check_follows(trial: Trial, unit: int) -> None:
