@@ -7,6 +7,8 @@ behaviour go through the checks, and broken ones must fail them.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -73,15 +75,54 @@ def start_point(dtype: Any = jnp.float32, scale: float = 1.0) -> dict[str, Any]:
     return {"w": jnp.asarray([0.5, -1.0, 2.0], dtype) * scale, "b": jnp.asarray(0.25, dtype)}
 
 
-def walk(card: Card, p: Any, steps: int = 2, seed: int = 0, jit: bool = False) -> Any:
-    """Take steps in a Python loop; return the state."""
+class Steps(NamedTuple):
+    """A method's start and step on the square, for :func:`walk`."""
+
+    start: Callable[[Any, Any], Any]
+    step: Callable[[Any, Any], Any]
+
+    def map(self, change: Callable[[Any], Any]) -> Steps:
+        return Steps(change(self.start), change(self.step))
+
+
+def steps_of(card: Card) -> Steps:
     stepper, method = STEPPERS[card.contract], card.make()
-    step = lambda key, state: stepper.step(method, key, state, square)  # noqa: E731
-    step = jax.jit(step) if jit else step
-    first, *keys = jax.random.split(jax.random.key(seed), steps + 1)
-    state = stepper.start(method, first, p, square)
+    return Steps(
+        lambda key, p: stepper.start(method, key, p, square),
+        lambda key, state: stepper.step(method, key, state, square),
+    )
+
+
+def _kept(make: Callable[[Card], Steps]) -> Callable[[Card], Steps]:
+    """Compile once for all checks of a card."""
+    kept: dict[Any, Steps] = {}
+
+    @functools.wraps(make)
+    def look_up(card: Card) -> Steps:
+        key = (card.method, card.example, card.contract)
+        if key not in kept:
+            kept[key] = make(card)
+        return kept[key]
+
+    return look_up
+
+
+@_kept
+def compiled(card: Card) -> Steps:
+    return steps_of(card).map(jax.jit)
+
+
+@_kept
+def compiled_together(card: Card) -> Steps:
+    return steps_of(card).map(lambda f: jax.jit(jax.vmap(f, in_axes=(None, 0))))
+
+
+def walk(steps: Steps, p: Any, count: int = 2) -> Any:
+    """Take steps in a Python loop; return the state."""
+    first, *keys = jax.random.split(jax.random.key(0), count + 1)
+    state = steps.start(first, p)
     for key in keys:
-        state = step(key, state)
+        state = steps.step(key, state)
     return state
 
 
@@ -99,49 +140,51 @@ def _numbers(tree: Any) -> list[Any]:
 
 
 def check_jit_changes_nothing(card: Card) -> None:
-    assert_close(walk(card, start_point(), jit=True), walk(card, start_point()))
+    assert_close(walk(compiled(card), start_point()), walk(steps_of(card), start_point()))
 
 
 def check_the_same_key_gives_the_same_bits(card: Card) -> None:
-    states = [walk(card, start_point(), jit=True) for _ in range(2)]
+    """Whoever compiles it: the second time everything is traced and compiled anew."""
+    states = [walk(steps, start_point()) for steps in (compiled(card), steps_of(card).map(jax.jit))]
     for a, b in zip(*map(_numbers, states), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def check_a_step_keeps_shapes_and_types(card: Card) -> None:
     """What a scan needs: structure, shapes, dtypes and weak types stay over a step."""
-    for steps in (0, 1):
-        before = jax.eval_shape(lambda steps=steps: walk(card, start_point(), steps))
-        after = jax.eval_shape(lambda steps=steps: walk(card, start_point(), steps + 1))
+    steps = steps_of(card)
+    states = [jax.eval_shape(lambda n=n: walk(steps, start_point(), n)) for n in range(3)]
+    for before, after in itertools.pairwise(states):
         assert jax.tree.structure(before) == jax.tree.structure(after)
         for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
             assert (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type)
 
 
 def check_scan_equals_a_loop(card: Card) -> None:
-    stepper, method = STEPPERS[card.contract], card.make()
+    steps = compiled(card)
     first, *keys = jax.random.split(jax.random.key(0), 3)
-    state = stepper.start(method, first, start_point(), square)
-
-    def body(state: Any, key: Any) -> tuple[Any, None]:
-        return stepper.step(method, key, state, square), None
-
-    assert_close(jax.lax.scan(body, state, jnp.stack(keys))[0], walk(card, start_point()))
+    state = steps.start(first, start_point())
+    scanned, _ = jax.lax.scan(
+        lambda state, key: (steps.step(key, state), None), state, jnp.stack(keys)
+    )
+    assert_close(scanned, walk(steps, start_point()))
 
 
 def _members(card: Card, scales: list[float]) -> Any:
     """The points after some steps from several starting points at once."""
-    stepper, method = STEPPERS[card.contract], card.make()
     p = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(start_point(scale=s) for s in scales))
-    run = lambda p: stepper.point(method, walk(card, p, steps=2))  # noqa: E731
-    return jax.jit(jax.vmap(run))(p)
+    return _point(card, walk(compiled_together(card), p), jax.vmap)
+
+
+def _point(card: Card, state: Any, over: Callable[[Any], Any] = lambda f: f) -> Any:
+    stepper, method = STEPPERS[card.contract], card.make()
+    return over(lambda state: stepper.point(method, state))(state)
 
 
 def check_vmap_equals_one_at_a_time(card: Card) -> None:
-    stepper, method = STEPPERS[card.contract], card.make()
     together = _members(card, [1.0, -0.5, 0.1])
     for i, scale in enumerate([1.0, -0.5, 0.1]):
-        alone = stepper.point(method, walk(card, start_point(scale=scale), steps=2))
+        alone = _point(card, walk(compiled(card), start_point(scale=scale)))
         assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone)
 
 
@@ -178,10 +221,11 @@ def _scaled(method: Any, factor: float, is_number: Any) -> Any:
 
 
 def check_parameters_keep_their_dtype(card: Card) -> None:
-    stepper, method = STEPPERS[card.contract], card.make()
+    """Lowered and not run: types are known by then, and so is what a type cannot do."""
     with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
         for dtype in (jnp.bfloat16, jnp.float32, jnp.float64):
-            p = stepper.point(method, walk(card, start_point(dtype), steps=2, jit=True))
+            point = jax.jit(lambda p: _point(card, walk(steps_of(card), p, 1)))
+            p = point.lower(start_point(dtype)).out_info
             assert {leaf.dtype for leaf in jax.tree.leaves(p)} == {jnp.dtype(dtype)}
 
 
