@@ -9,18 +9,8 @@ from scipy.optimize import minimize
 
 from parafree import optim
 from parafree.claims import _convex, _data, d_adapt, dog, u_dog
-from parafree.claims._training import (
-    Task,
-    averaged,
-    classifier,
-    convolutional,
-    crossed,
-    final,
-    fit,
-    perceptron,
-    train,
-    tuned,
-)
+from parafree.claims._nets import classifier, convolutional, perceptron
+from parafree.claims._training import Task, averaged, crossed, final, fit, train, tuned
 
 
 def bowl(batch=0):

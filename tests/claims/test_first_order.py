@@ -7,8 +7,9 @@ import optax
 import pytest
 
 from parafree import optim
-from parafree.claims import _data, adam, muon, schedule_free
-from parafree.claims._training import Task, classifier, perceptron
+from parafree.claims import _adam_models, _data, adam, muon, schedule_free
+from parafree.claims._nets import classifier, perceptron
+from parafree.claims._training import Task, flat, one_of
 
 
 def bowl(noise=0.0):
@@ -77,7 +78,7 @@ def test_one_of_several_methods_does_what_it_does_alone():
     methods = [optax.sgd(0.1, momentum=0.9), optax.rmsprop(0.01), optim.adam(0.1)]
     p, state = jnp.array([1.0, -2.0]), None
     for number, alone in enumerate(methods):
-        chosen = adam.one_of(methods, jnp.asarray(number))
+        chosen = one_of(methods, jnp.asarray(number))
         q, state, inner = p, chosen.init(p), alone.init(p)
         for _ in range(5):
             update, state = chosen.update(2 * q, state, q)
@@ -104,11 +105,13 @@ def test_without_correction_the_first_step_is_too_long_and_the_last_ones_are_tho
 
 
 def test_dropout_differs_from_batch_to_batch_and_changes_nothing_on_average():
-    task = adam.numbered(classifier("d", _data.digits(), perceptron(64, 32, 32, 10), batch=64))
+    task = _adam_models.numbered(
+        classifier("d", _data.digits(), perceptron(64, 32, 32, 10), batch=64)
+    )
     p = parameters(task)
     p = [*p[:-1], jax.tree.map(lambda x: 1e-3 * x, p[-1])]  # small logits: all but linear in them
     rows = lambda n: (task.train[0][:64], task.train[1][:64], jnp.arange(64) + n)  # noqa: E731
-    noisy = jax.jit(adam.with_dropout(task, 32).loss)
+    noisy = jax.jit(_adam_models.with_dropout(task, 32).loss)
     losses = np.array([noisy(p, rows(n)) for n in range(64)])
     exact = float(
         jax.jit(classifier("d", _data.digits(), perceptron(64, 32, 32, 10)).loss)(p, rows(0))
@@ -118,7 +121,7 @@ def test_dropout_differs_from_batch_to_batch_and_changes_nothing_on_average():
 
 
 def test_the_cost_is_that_of_training_rows():
-    task = adam.numbered(classifier("d", _data.digits(), perceptron(64, 10)))
+    task = _adam_models.numbered(classifier("d", _data.digits(), perceptron(64, 10)))
     assert len(task.held[0]) == min(2000, len(task.train[0]))
     np.testing.assert_array_equal(task.held[0], task.train[0][: len(task.held[0])])
 
@@ -127,11 +130,11 @@ def test_parameters_in_one_vector_give_the_same_loss():
     task = classifier("d", _data.digits(), perceptron(64, 10))
     p, rows = parameters(task), tuple(x[:8] for x in task.train)
     vector = jnp.concatenate([p[0]["b"], p[0]["w"].ravel()])
-    assert float(adam.flat(task).loss(vector, rows)) == pytest.approx(float(task.loss(p, rows)))
+    assert float(flat(task).loss(vector, rows)) == pytest.approx(float(task.loss(p, rows)))
 
 
 def test_an_autoencoder_that_says_nothing_costs_the_entropy_of_a_coin_for_each_pixel():
-    task = adam.autoencoder(_data.digits(), 4, 32)
+    task = _adam_models.autoencoder(_data.digits(), 4, 32)
     found = jax.jit(task.evaluate)(parameters(task, 0.0), task.held)["loss"]
     assert float(found) == pytest.approx(64 * np.log(2), rel=1e-5)
 

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 
 from parafree.claims import _data
+from parafree.claims._adam_models import autoencoder, numbered, with_dropout
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._nets import Net, classifier, convolutional, perceptron
 from parafree.claims._spread import spread
-from parafree.claims._training import (
-    Net,
-    Task,
-    affine,
-    classifier,
-    convolutional,
-    dense,
-    perceptron,
-    train,
-)
+from parafree.claims._training import Task, flat, one_of, train
 from parafree.optim.adam import card
 
 _SEEDS = 3
-_DROP = 0.5
 _SAME = 1.02  # a loss within 2 % counts as the same, where all settings are counted
-_ROWS = 2000  # of the training data, on which the training cost is taken
-_LATENT = 8
 _B1, _B2 = (0.0, 0.9), (0.99, 0.999, 0.9999)
 _STEP_SIZES = [10.0**k for k in range(-5, 0)]
 _SGD, _ADAGRAD, _RMSPROP = "SGD with Nesterov momentum", "AdaGrad", "RMSProp"
@@ -82,17 +70,6 @@ def contestants(falling: bool) -> dict[str, Contestant]:
     }
 
 
-def one_of(methods: Sequence[Any], which: Any) -> optax.GradientTransformation:
-    """Return the transform with this number; it is traced, so that one program trains all."""
-
-    def update(grads: Any, states: Any, p: Any = None) -> Any:
-        both = [method.update(grads, s, p) for method, s in zip(methods, states, strict=True)]
-        pick = lambda *each: jnp.select([which == i for i in range(len(each))], each)  # noqa: E731
-        return jax.tree.map(pick, *(updates for updates, _ in both)), [s for _, s in both]
-
-    return optax.GradientTransformation(lambda p: [method.init(p) for method in methods], update)
-
-
 def compare(task: Task, falling: bool, steps: int) -> dict[str, Best]:
     """Train all contestants at all rates, from the same starts on the same batches."""
     field = contestants(falling)
@@ -127,85 +104,6 @@ def best(losses: np.ndarray) -> int:
         1
     """
     return int(np.argmin(np.median(losses, axis=1)))
-
-
-def flat(task: Task) -> Task:
-    """Return the task with all its parameters in one vector.
-
-    For methods that treat every entry by itself it is the same, and compiles sooner.
-    """
-    shapes = jax.eval_shape(task.init, jax.random.key(0))
-    _, rebuild = ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
-    return replace(
-        task,
-        init=lambda key: ravel_pytree(task.init(key))[0],
-        loss=lambda p, rows: task.loss(rebuild(p), rows),
-        evaluate=lambda p, held: task.evaluate(rebuild(p), held),
-    )
-
-
-def numbered(task: Task) -> Task:
-    """Return the task with the numbers of the rows beside them, and training rows to evaluate on.
-
-    From the numbers in a batch comes its noise, which differs from batch to batch.
-    """
-    numbers = jnp.arange(len(task.train[0]))
-    return replace(task, train=(*task.train, numbers), held=tuple(x[:_ROWS] for x in task.train))
-
-
-def pool(*shape: int) -> jax.Array:
-    """Return numbers from 0 to 1 for 64 batches; a compiled generator would take longer."""
-    return jnp.asarray(np.random.default_rng(0).random((64, *shape)), jnp.float32)
-
-
-def with_dropout(task: Task, hidden: int) -> Task:
-    """Return the task of a perceptron with half of its hidden units left out at every step.
-
-    Args:
-        task: with two hidden layers.
-        hidden: units in each.
-    """
-    noise = pool(2, task.batch, hidden)
-
-    def loss(p: Any, rows: tuple[jax.Array, ...]) -> jax.Array:
-        x, y, numbers = rows
-        for layer, chance in zip(p[:-1], noise[numbers[0] % len(noise)], strict=True):
-            kept = chance < 1 - _DROP
-            x = jnp.where(kept, jax.nn.relu(affine(layer, x)) / (1 - _DROP), 0.0)
-        logits = affine(p[-1], x)
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y))
-
-    return replace(task, loss=loss)
-
-
-def autoencoder(data: _data.Split, hidden: int, batch: int) -> Task:
-    """Return a variational autoencoder with one softplus layer on each side, as in the paper."""
-    pixels = data.train_x.shape[1]
-    noise = jax.scipy.special.ndtri(pool(500, _LATENT))
-
-    def init(key: jax.Array) -> Any:
-        shapes = [(pixels, hidden), (hidden, 2 * _LATENT), (_LATENT, hidden), (hidden, pixels)]
-        keys = jax.random.split(key, len(shapes))
-        return [dense(k, n, m, gain=0.7) for k, (n, m) in zip(keys, shapes, strict=True)]
-
-    def bound(p: Any, x: jax.Array, noise: jax.Array) -> jax.Array:
-        code = affine(p[1], jax.nn.softplus(affine(p[0], x)))
-        mean, log_var = code[:, :_LATENT], code[:, _LATENT:]
-        z = mean + jnp.exp(0.5 * log_var) * noise[: len(x)]
-        logits = affine(p[3], jax.nn.softplus(affine(p[2], z)))
-        error = jnp.sum(optax.sigmoid_binary_cross_entropy(logits, x), axis=1)
-        divergence = 0.5 * jnp.sum(jnp.exp(log_var) + mean**2 - 1 - log_var, axis=1)
-        return jnp.mean(error + divergence)
-
-    return Task(
-        "autoencoder",
-        init,
-        lambda p, rows: bound(p, rows[0], noise[rows[1][0] % len(noise)]),
-        (jnp.asarray(data.train_x), jnp.arange(len(data.train_x))),
-        jnp.asarray(data.valid_x[:500]),
-        lambda p, held: {"loss": bound(p, held, noise[-1])},
-        batch,
-    )
 
 
 def without_correction(rate: Any, b1: Any, b2: Any) -> optax.GradientTransformation:

@@ -13,19 +13,8 @@ import optax
 from parafree import optim
 from parafree.claims import _data
 from parafree.claims._claim import Claim, Measurement, Progress
-from parafree.claims._training import (
-    Net,
-    Task,
-    affine,
-    classifier,
-    convolutional,
-    crossed,
-    dense,
-    final,
-    perceptron,
-    train,
-    tuned,
-)
+from parafree.claims._nets import Net, affine, classifier, convolutional, dense, perceptron
+from parafree.claims._training import Task, crossed, final, train, tuned
 from parafree.optim.d_adapt_adam import card
 
 _POINT = 0.01  # of accuracy

@@ -12,20 +12,8 @@ import optax
 
 from parafree.claims import _data
 from parafree.claims._claim import Claim, Measurement, Progress
-from parafree.claims._training import (
-    Net,
-    Task,
-    averaged,
-    classifier,
-    convolutional,
-    crossed,
-    final,
-    fit,
-    in_blocks,
-    perceptron,
-    train,
-    tuned,
-)
+from parafree.claims._nets import Net, classifier, convolutional, in_blocks, perceptron
+from parafree.claims._training import Task, averaged, crossed, final, fit, train, tuned
 from parafree.optim.dog import card, dog
 from parafree.optim.ldog import ldog
 

@@ -13,9 +13,9 @@ import numpy as np
 import optax
 
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._nets import affine
 from parafree.claims._spread import spread
-from parafree.claims._training import Task, affine, train
-from parafree.claims.adam import one_of
+from parafree.claims._training import Task, one_of, train
 from parafree.optim.muon import card
 
 _SEEDS = 3

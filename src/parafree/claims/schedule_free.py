@@ -11,9 +11,9 @@ import optax
 
 from parafree.claims import _data
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._nets import classifier, convolutional, perceptron
 from parafree.claims._spread import spread
-from parafree.claims._training import Task, classifier, convolutional, perceptron, train, tuned
-from parafree.claims.adam import flat
+from parafree.claims._training import Task, flat, train, tuned
 from parafree.optim.schedule_free_adamw import card
 
 _NEAR = 1.05  # a loss within 5 % counts as the same
