@@ -1,7 +1,17 @@
+from parafree.blackbox._differences import IRDSA as IRDSA
+from parafree.blackbox._differences import KWSA as KWSA
+from parafree.blackbox._differences import RDSA as RDSA
 from parafree.blackbox._frame import Region as Region
 from parafree.blackbox._progress import Info as Info
 from parafree.blackbox._progress import Limits as Limits
 from parafree.blackbox._progress import Status as Status
+from parafree.blackbox._sets import Box as Box
+from parafree.blackbox._sets import ConvexSet as ConvexSet
+from parafree.blackbox._sets import L1Ball as L1Ball
+from parafree.blackbox._sets import L2Ball as L2Ball
+from parafree.blackbox._sets import NuclearBall as NuclearBall
+from parafree.blackbox._sets import Product as Product
+from parafree.blackbox._sets import Simplex as Simplex
 from parafree.blackbox.bipop import BIPOP as BIPOP
 from parafree.blackbox.cem import CEM as CEM
 from parafree.blackbox.cmaes import CMAES as CMAES
@@ -28,3 +38,4 @@ from parafree.blackbox.simulated_annealing import SimulatedAnnealing as Simulate
 from parafree.blackbox.snes import SNES as SNES
 from parafree.blackbox.umda import UMDA as UMDA
 from parafree.blackbox.xnes import XNES as XNES
+from parafree.blackbox.zeroth_order_frank_wolfe import ZerothOrderFrankWolfe as ZerothOrderFrankWolfe
