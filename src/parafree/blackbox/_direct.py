@@ -23,10 +23,11 @@ from parafree.blackbox._progress import (
     ended,
     fresh,
     judge_steps,
+    report,
     worse,
 )
 from parafree.blackbox._ranking import clean
-from parafree.blackbox._sampled import Best, choose, moves
+from parafree.blackbox._sampled import Best, better, choose, moves
 
 
 class Walk(NamedTuple):
@@ -91,17 +92,14 @@ class Direct(eqx.Module):
         walk = state.walk
         values = clean(values, walk.frame.feasible(walk.asked), walk.frame.dtype)
         i = jnp.argmin(values)
-        better = values[i] < walk.best.value
-        best = choose(better, Best(walk.asked[i], values[i]), walk.best)
+        best = better(Best(walk.asked[i], values[i]), walk.best)
         over = ended(walk.progress)
         state = choose(over, state, self.proceed(key, state, values))
         progress = choose(over, walk.progress, self._progress(state, best))
         status = jnp.where(jnp.isfinite(values).any() | over, progress.status, Status.NOT_FINITE)
         progress = progress._replace(status=jnp.asarray(status, jnp.int32))
         state = state._replace(walk=state.walk._replace(best=best, progress=progress))
-        spread = jnp.sqrt(jnp.mean(self.extent(state) ** 2))
-        finite = jnp.sum(jnp.isfinite(values), dtype=jnp.int32)
-        return state, Info(jnp.min(values), spread, finite, progress.status)
+        return state, report(values, self.extent(state), progress.status)
 
     def best(self, state: Any) -> Any:
         """Return the candidate with the smallest value; the start before there is one."""

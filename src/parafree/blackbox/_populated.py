@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._frame import Frame, even, frame
+from parafree.blackbox._population import check_population
 from parafree.blackbox._progress import (
     Info,
     Limits,
@@ -23,11 +24,12 @@ from parafree.blackbox._progress import (
     ended,
     fresh,
     judge_steps,
+    report,
+    settle,
     worse,
 )
 from parafree.blackbox._ranking import clean
-from parafree.blackbox._sampled import Best, choose, moves
-from parafree.core.errors import MethodError
+from parafree.blackbox._sampled import Best, better, choose, moves
 
 
 class Crowd(NamedTuple):
@@ -57,14 +59,7 @@ class Populated(eqx.Module):
     limits: Limits = Limits()
 
     def __check_init__(self) -> None:
-        if self.population is not None and (
-            type(self.population) is not int or self.population < self.least()
-        ):
-            raise MethodError(
-                f"population is {self.population!r}",
-                where=f"parafree.blackbox.{type(self).__name__}",
-                fix=f"give a whole number of at least {self.least()}, or None",
-            )
+        check_population(self)
 
     # What a method says -------------------------------------------------------------------
 
@@ -148,18 +143,13 @@ class Populated(eqx.Module):
         progress = progress._replace(
             status=jnp.where(sound, progress.status, jnp.int32(Status.DIVERGED))
         )
-        quiet = old.progress._replace(
-            status=jnp.where(over, old.progress.status, jnp.int32(Status.NOT_FINITE))
-        )
         state = choose(learned & sound & ~over, new, state)
         crowd = state.crowd._replace(
-            best=_better(old, values),
-            progress=choose(learned & ~over, progress, quiet),
+            best=better(_lowest(old, values), old.best),
+            progress=settle(old.progress, progress, learned),
             first=jnp.where(learned & ~over, first, old.first),
         )
-        spread = jnp.sqrt(jnp.mean(self.extent(state) ** 2))
-        finite = jnp.sum(jnp.isfinite(values), dtype=jnp.int32)
-        info = Info(jnp.min(values), spread, finite, crowd.progress.status)
+        info = report(values, self.extent(state), crowd.progress.status)
         return state._replace(crowd=crowd), info
 
     def best(self, state: Any) -> Any:
@@ -180,14 +170,12 @@ class Populated(eqx.Module):
 
 def greedy(crowd: Crowd, x: jax.Array, values: jax.Array) -> tuple[Crowd, jax.Array]:
     """Return the crowd in which a candidate replaces its member if it is no worse, and where."""
-    better = (values <= crowd.values) & jnp.isfinite(values)
+    taken = (values <= crowd.values) & jnp.isfinite(values)
     first = jnp.isinf(crowd.values) & jnp.isinf(values)  # any place is as good as none
-    moved = jnp.where((better | first)[:, None], x, crowd.x)
-    return crowd._replace(x=moved, values=jnp.where(better, values, crowd.values)), better
+    moved = jnp.where((taken | first)[:, None], x, crowd.x)
+    return crowd._replace(x=moved, values=jnp.where(taken, values, crowd.values)), taken
 
 
-def _better(crowd: Crowd, values: jax.Array) -> Best:
+def _lowest(crowd: Crowd, values: jax.Array) -> Best:
     i = jnp.argmin(values)
-    better = values[i] < crowd.best.value
-    x = jnp.where(better, crowd.asked[i], crowd.best.x)
-    return Best(x, jnp.where(better, values[i], crowd.best.value))
+    return Best(crowd.asked[i], values[i])

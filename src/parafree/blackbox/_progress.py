@@ -129,6 +129,23 @@ def judge_steps(deviation: jax.Array, first: jax.Array, moves: Any, limits: Limi
     return _first((small, Status.SMALL_STEPS), (large, Status.DIVERGED))
 
 
+def settle(old: Progress, new: Progress, learned: jax.Array) -> Progress:
+    """Return the progress after a batch: ``new`` if something was learned, and it goes on.
+
+    Otherwise nothing changes but the status, which is NOT_FINITE unless the search has ended.
+    """
+    over = ended(old)
+    status = jnp.where(over, old.status, jnp.int32(Status.NOT_FINITE))
+    quiet = old._replace(status=status)
+    return jax.tree.map(lambda x, y: jnp.where(learned & ~over, x, y), new, quiet)
+
+
+def report(values: jax.Array, deviation: jax.Array, status: jax.Array) -> Info:
+    """Return what a batch told: cleaned values (n,), the next deviations (d,), the status."""
+    spread = jnp.sqrt(jnp.mean(deviation**2))
+    return Info(jnp.min(values), spread, jnp.sum(jnp.isfinite(values), dtype=jnp.int32), status)
+
+
 def worse(a: jax.Array, b: jax.Array) -> jax.Array:
     """Return the status that says more: a, unless it is OK."""
     return jnp.where(a > 0, a, b)

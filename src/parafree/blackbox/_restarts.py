@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from parafree.blackbox._frame import even
 from parafree.blackbox._progress import Status, ended
-from parafree.blackbox._sampled import Best, Sampled, choose
+from parafree.blackbox._sampled import Best, Sampled, better, choose
 from parafree.blackbox.cmaes import CMAES
 from parafree.core.errors import MethodError
 
@@ -109,11 +109,10 @@ class Restarting(eqx.Module):
         asked = state.inner.core.asked
         values = self.method.note(state.inner, asked, values)
         inner = self.method.record(state.inner, asked, values)
-        better = inner.core.best.value < state.best.value
         run = state.run._replace(spent=state.run.spent + asked.shape[0])
         state = state._replace(
             inner=inner,
-            best=choose(better, inner.core.best, state.best),
+            best=better(inner.core.best, state.best),
             run=run,
             draws=jax.lax.dynamic_update_slice(state.draws, asked, (state.filled, jnp.int32(0))),
             values=jax.lax.dynamic_update_slice(state.values, values, (state.filled,)),

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._frame import Frame, frame
+from parafree.blackbox._population import check_population
 from parafree.blackbox._progress import (
     Info,
     Limits,
@@ -26,10 +27,11 @@ from parafree.blackbox._progress import (
     ended,
     fresh,
     judge_steps,
+    report,
+    settle,
     worse,
 )
 from parafree.blackbox._ranking import clean
-from parafree.core.errors import MethodError
 
 
 class Best(NamedTuple):
@@ -65,14 +67,7 @@ class Sampled(eqx.Module):
     limits: Limits = Limits()
 
     def __check_init__(self) -> None:
-        if self.population is not None and (
-            type(self.population) is not int or self.population < self.least()
-        ):
-            raise MethodError(
-                f"population is {self.population!r}",
-                where=f"parafree.blackbox.{type(self).__name__}",
-                fix=f"give a whole number of at least {self.least()}, or None",
-            )
+        check_population(self)
 
     # What a method says -------------------------------------------------------------------
 
@@ -153,10 +148,9 @@ class Sampled(eqx.Module):
 
     def record(self, state: Any, draws: jax.Array, values: jax.Array) -> Any:
         """Return the state that knows the best of these candidates."""
-        best, i = state.core.best, jnp.argmin(values)
-        better = values[i] < best.value
-        x = jnp.where(better, self.place(state, draws[i][None])[0], best.x)
-        best = Best(x, jnp.where(better, values[i], best.value))
+        i = jnp.argmin(values)
+        found = Best(self.place(state, draws[i][None])[0], values[i])
+        best = better(found, state.core.best)
         return state._replace(core=state.core._replace(best=best))
 
     def digest(self, state: Any, draws: jax.Array, values: jax.Array, count: Any) -> Any:
@@ -172,12 +166,9 @@ class Sampled(eqx.Module):
         steps = judge_steps(deviation, old.first, move, self.limits)
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
-        learned, over = jnp.isfinite(values).any(), ended(old.progress)
-        state = choose(learned & sound & ~over, new, state)
-        quiet = old.progress._replace(
-            status=jnp.where(over, old.progress.status, jnp.int32(Status.NOT_FINITE))
-        )
-        progress = choose(learned & ~over, progress._replace(status=status), quiet)
+        learned = jnp.isfinite(values).any()
+        state = choose(learned & sound & ~ended(old.progress), new, state)
+        progress = settle(old.progress, progress._replace(status=status), learned)
         return state._replace(core=state.core._replace(progress=progress, best=old.best))
 
     def trouble(self, state: Any) -> jax.Array:
@@ -186,9 +177,7 @@ class Sampled(eqx.Module):
 
     def inform(self, state: Any, values: jax.Array) -> Info:
         """Return what a batch with these cleaned values told."""
-        spread = jnp.sqrt(jnp.mean(self.deviation(state) ** 2))
-        finite = jnp.sum(jnp.isfinite(values), dtype=jnp.int32)
-        return Info(jnp.min(values), spread, finite, state.core.progress.status)
+        return report(values, self.deviation(state), state.core.progress.status)
 
 
 def moves(where: Frame, mean: jax.Array, deviation: jax.Array) -> jax.Array:
@@ -205,6 +194,11 @@ def _sound(state: Any, deviation: jax.Array) -> jax.Array:
     no_nan = ~jnp.any(jnp.stack([jnp.isnan(x).any() for x in floats]))
     finite = jnp.isfinite(core.mean).all() & jnp.isfinite(deviation).all()
     return no_nan & finite & (core.sigma > 0)
+
+
+def better(found: Best, best: Best) -> Best:
+    """Return the better of two points; the second where they are equal."""
+    return choose(found.value < best.value, found, best)
 
 
 def choose(condition: jax.Array, a: Any, b: Any) -> Any:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from parafree.blackbox._frame import Frame, Layout, frame
 from parafree.blackbox._progress import Info, Status, ended
 from parafree.blackbox._ranking import clean
-from parafree.blackbox._sampled import Best, Sampled, choose
+from parafree.blackbox._sampled import Best, Sampled, better
 from parafree.blackbox.cmaes import CMAES
 from parafree.core.card import Card
 from parafree.core.errors import MethodError
@@ -112,7 +112,7 @@ class Cooperative(eqx.Module):
         group = self.method.digest(group, draws, values, values.shape[0])
         state = self._put(state, group)
         i = jnp.argmin(values)
-        best = choose(values[i] < state.best.value, Best(x[i], values[i]), state.best)
+        best = better(Best(x[i], values[i]), state.best)
         told = self.method.inform(group, values)
         over = ended(state.groups.core.progress).all()
         going = jnp.where(told.finite > 0, jnp.int32(Status.OK), jnp.int32(Status.NOT_FINITE))
