@@ -6,24 +6,17 @@ Multi-Extremal Optimization", Methodology and Computing in Applied Probability, 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._elite import elite_weights
-from parafree.blackbox._sampled import Core, Sampled
+from parafree.blackbox._scaled import Scaled, ScaledState
 from parafree.core.card import Card
 
 
-class CEMState(NamedTuple):
-    """Where the cross-entropy method stands; d coordinates, dtype of the frame."""
-
-    core: Core  # its sigma is the first step size, and stays it
-    scales: jax.Array  # (d,), deviations in units of sigma
-
-
-class CEM(Sampled):
+class CEM(Scaled):
     """Minimise by drawing, keeping the best tenth, and moving towards its mean and deviations.
 
     Args:
@@ -70,21 +63,9 @@ class CEM(Sampled):
         """Return how many candidates a batch has."""
         return self.population or 100
 
-    def begin(self, core: Core) -> CEMState:
-        """Return the state in which nothing was learned yet."""
-        return CEMState(core, jnp.ones_like(core.mean))
-
-    def place(self, state: CEMState, draws: jax.Array) -> jax.Array:
-        """Return mean + sigma s."""
-        return state.core.mean + self.deviation(state) * draws
-
-    def deviation(self, state: CEMState) -> jax.Array:
-        """Return the deviations."""
-        return state.core.sigma * state.scales
-
     def learn(
-        self, state: CEMState, draws: jax.Array, values: jax.Array, count: jax.Array
-    ) -> CEMState:
+        self, state: ScaledState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> ScaledState:
         """Move towards the elites' mean and deviations."""
         core, dtype = state.core, state.core.frame.dtype
         weights = elite_weights(values, count, self.elite)
@@ -95,7 +76,7 @@ class CEM(Sampled):
         fitted = state.scales * jnp.sqrt(weights @ (draws - middle) ** 2)
         move = jnp.asarray(self.smoothing, dtype) * self.deviation(state) * middle
         scales = beta * fitted + (1 - beta) * state.scales
-        return CEMState(core._replace(mean=core.mean + move), scales)
+        return ScaledState(core._replace(mean=core.mean + move), scales)
 
 
 card = Card(

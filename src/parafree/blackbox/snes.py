@@ -7,24 +7,16 @@ Evolution Strategies", GECCO 2011; Daan Wierstra et al., "Natural Evolution Stra
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._ranking import utilities
-from parafree.blackbox._sampled import Core, Sampled
+from parafree.blackbox._scaled import Scaled, ScaledState
 from parafree.core.card import Card
 
 
-class SNESState(NamedTuple):
-    """Where SNES stands; d coordinates, dtype of the frame."""
-
-    core: Core  # its sigma is the first step size, and stays it
-    scales: jax.Array  # (d,), deviations in units of sigma
-
-
-class SNES(Sampled):
+class SNES(Scaled):
     """Minimise with a normal distribution that learns a scale for every coordinate.
 
     The simplest method of its kind, and the cheapest in many dimensions.
@@ -57,21 +49,9 @@ class SNES(Sampled):
         [3. 3. 3. 3. 3.]
     """
 
-    def begin(self, core: Core) -> SNESState:
-        """Return the state in which nothing was learned yet."""
-        return SNESState(core, jnp.ones_like(core.mean))
-
-    def place(self, state: SNESState, draws: jax.Array) -> jax.Array:
-        """Return mean + sigma s."""
-        return state.core.mean + self.deviation(state) * draws
-
-    def deviation(self, state: SNESState) -> jax.Array:
-        """Return the deviations."""
-        return state.core.sigma * state.scales
-
     def learn(
-        self, state: SNESState, draws: jax.Array, values: jax.Array, count: jax.Array
-    ) -> SNESState:
+        self, state: ScaledState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> ScaledState:
         """Follow the natural gradient, with rate 1 for the mean."""
         core, d = state.core, state.core.frame.dimension
         utility = utilities(values, count)
@@ -79,7 +59,7 @@ class SNES(Sampled):
         rate = (3 + math.log(d)) / (5 * math.sqrt(d))
         turn = rate / 2 * (utility @ (draws**2 - 1))
         scales = state.scales * jnp.exp(jnp.minimum(turn, 1))
-        return SNESState(core._replace(mean=mean), scales)
+        return ScaledState(core._replace(mean=mean), scales)
 
 
 card = Card(

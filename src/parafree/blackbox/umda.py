@@ -6,24 +6,17 @@ UMDA_c, the univariate marginal distribution algorithm for continuous domains.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._elite import elite_weights
-from parafree.blackbox._sampled import Core, Sampled
+from parafree.blackbox._scaled import Scaled, ScaledState
 from parafree.core.card import Card
 
 
-class UMDAState(NamedTuple):
-    """Where UMDA stands; d coordinates, dtype of the frame."""
-
-    core: Core  # its sigma is the first step size, and stays it
-    scales: jax.Array  # (d,), deviations in units of sigma
-
-
-class UMDA(Sampled):
+class UMDA(Scaled):
     """Minimise by estimating one normal distribution for every coordinate.
 
     The plainest estimation of distribution: nothing is remembered but the last estimate. Its
@@ -64,28 +57,16 @@ class UMDA(Sampled):
         """Return how many candidates a batch has."""
         return self.population or 200
 
-    def begin(self, core: Core) -> UMDAState:
-        """Return the state in which nothing was learned yet."""
-        return UMDAState(core, jnp.ones_like(core.mean))
-
-    def place(self, state: UMDAState, draws: jax.Array) -> jax.Array:
-        """Return mean + sigma s."""
-        return state.core.mean + self.deviation(state) * draws
-
-    def deviation(self, state: UMDAState) -> jax.Array:
-        """Return the deviations."""
-        return state.core.sigma * state.scales
-
     def learn(
-        self, state: UMDAState, draws: jax.Array, values: jax.Array, count: jax.Array
-    ) -> UMDAState:
+        self, state: ScaledState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> ScaledState:
         """Estimate mean and deviations of the kept candidates."""
         core = state.core
         weights = elite_weights(values, count, self.elite)
         middle = weights @ draws
         scales = state.scales * jnp.sqrt(weights @ (draws - middle) ** 2)
         mean = core.mean + self.deviation(state) * middle
-        return UMDAState(core._replace(mean=mean), scales)
+        return ScaledState(core._replace(mean=mean), scales)
 
 
 card = Card(
