@@ -39,7 +39,7 @@ def test_reference_paper_in_numpy(trace: Any, valley: Any, double: Any, d: int, 
     for batch, (mean, sigma, shape) in zip(batches, slow(batches, d, n), strict=True):
         np.testing.assert_allclose(batch.state.core.mean, mean, rtol=1e-7, atol=1e-9)
         np.testing.assert_allclose(batch.state.core.sigma, sigma, rtol=1e-7)
-        np.testing.assert_allclose(batch.state.shape, shape, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(batch.state.matrix, shape, rtol=1e-6, atol=1e-8)
 
 
 @settings(max_examples=20, deadline=None)

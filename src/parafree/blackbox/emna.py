@@ -6,24 +6,17 @@ EMNA_global, the estimation of a multivariate normal algorithm.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._elite import elite_weights
-from parafree.blackbox._sampled import Core, Sampled
+from parafree.blackbox._shaped import Shaped, ShapedState
 from parafree.core.card import Card
 
 
-class EMNAState(NamedTuple):
-    """Where EMNA stands; d coordinates, dtype of the frame."""
-
-    core: Core  # its sigma is the first step size, and stays it
-    factor: jax.Array  # (d, d), L with L L^T = the covariance, in units of sigma
-
-
-class EMNA(Sampled):
+class EMNA(Shaped):
     """Minimise by estimating a normal distribution with all its correlations.
 
     The covariance is taken around the mean of what was kept, so on a slope it shrinks faster than
@@ -67,21 +60,9 @@ class EMNA(Sampled):
         """Return how many candidates a batch has."""
         return self.population or max(200, 20 * dimension)
 
-    def begin(self, core: Core) -> EMNAState:
-        """Return the state in which nothing was learned yet."""
-        return EMNAState(core, jnp.eye(core.frame.dimension, dtype=core.frame.dtype))
-
-    def place(self, state: EMNAState, draws: jax.Array) -> jax.Array:
-        """Return mean + sigma L z."""
-        return state.core.mean + state.core.sigma * (draws @ state.factor.T)
-
-    def deviation(self, state: EMNAState) -> jax.Array:
-        """Return the root of the covariance's diagonal."""
-        return state.core.sigma * jnp.sqrt(jnp.sum(state.factor**2, axis=1))
-
     def learn(
-        self, state: EMNAState, draws: jax.Array, values: jax.Array, count: jax.Array
-    ) -> EMNAState:
+        self, state: ShapedState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> ShapedState:
         """Estimate mean and covariance of the kept candidates."""
         core, d = state.core, state.core.frame.dimension
         weights = elite_weights(values, count, self.elite)
@@ -91,9 +72,9 @@ class EMNA(Sampled):
         little = 4 * d * jnp.finfo(draws.dtype).eps * jnp.trace(spread) / d
         tiny = jnp.finfo(draws.dtype).tiny
         ridge = jnp.maximum(little, tiny) * jnp.eye(d, dtype=draws.dtype)
-        factor = state.factor @ jnp.linalg.cholesky(spread + ridge)
-        mean = core.mean + core.sigma * (state.factor @ middle)
-        return EMNAState(core._replace(mean=mean), factor)
+        factor = state.matrix @ jnp.linalg.cholesky(spread + ridge)
+        mean = core.mean + core.sigma * (state.matrix @ middle)
+        return ShapedState(core._replace(mean=mean), factor)
 
 
 card = Card(

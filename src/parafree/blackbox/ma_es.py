@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from parafree.blackbox._path import follow, grow, rates
 from parafree.blackbox._ranking import weigh
-from parafree.blackbox._sampled import Core, Sampled
+from parafree.blackbox._sampled import Core
+from parafree.blackbox._shaped import Shaped
 from parafree.core.card import Card
 
 
@@ -25,7 +26,7 @@ class MAESState(NamedTuple):
     path: jax.Array  # (d,), s
 
 
-class MAES(Sampled):
+class MAES(Shaped):
     """Minimise with a normal distribution whose shape is learned by matrix products alone.
 
     Needs no eigendecomposition, and about as many evaluations as CMA-ES.
@@ -65,14 +66,6 @@ class MAES(Sampled):
         """Return the state in which nothing was learned yet."""
         eye = jnp.eye(core.frame.dimension, dtype=core.frame.dtype)
         return MAESState(core, eye, jnp.zeros_like(core.mean))
-
-    def place(self, state: MAESState, draws: jax.Array) -> jax.Array:
-        """Return mean + sigma M z."""
-        return state.core.mean + state.core.sigma * (draws @ state.matrix.T)
-
-    def deviation(self, state: MAESState) -> jax.Array:
-        """Return sigma times the lengths of the rows of M."""
-        return state.core.sigma * jnp.sqrt(jnp.sum(state.matrix**2, axis=1))
 
     def learn(
         self, state: MAESState, draws: jax.Array, values: jax.Array, count: jax.Array

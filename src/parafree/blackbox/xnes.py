@@ -7,26 +7,18 @@ Evolution Strategies", GECCO 2010.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._ranking import utilities
-from parafree.blackbox._sampled import Core, Sampled
+from parafree.blackbox._shaped import Shaped, ShapedState
 from parafree.core.card import Card
 
 _SQUARINGS, _TERMS, _LONGEST = 4, 9, 4.0
 
 
-class XNESState(NamedTuple):
-    """Where xNES stands; d coordinates, dtype of the frame."""
-
-    core: Core
-    shape: jax.Array  # (d, d), B of determinant 1; the covariance is sigma^2 B B^T
-
-
-class XNES(Sampled):
+class XNES(Shaped):
     """Minimise by the natural gradient of the expected rank, with a full covariance.
 
     Args:
@@ -62,31 +54,19 @@ class XNES(Sampled):
         True
     """
 
-    def begin(self, core: Core) -> XNESState:
-        """Return the state in which nothing was learned yet."""
-        return XNESState(core, jnp.eye(core.frame.dimension, dtype=core.frame.dtype))
-
-    def place(self, state: XNESState, draws: jax.Array) -> jax.Array:
-        """Return mean + sigma B s."""
-        return state.core.mean + state.core.sigma * (draws @ state.shape.T)
-
-    def deviation(self, state: XNESState) -> jax.Array:
-        """Return sigma times the lengths of the rows of B."""
-        return state.core.sigma * jnp.sqrt(jnp.sum(state.shape**2, axis=1))
-
     def learn(
-        self, state: XNESState, draws: jax.Array, values: jax.Array, count: jax.Array
-    ) -> XNESState:
+        self, state: ShapedState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> ShapedState:
         """Follow the natural gradient, with rate 1 for the mean."""
         core, d = state.core, state.core.frame.dimension
         utility = utilities(values, count)
-        mean = core.mean + core.sigma * (state.shape @ (utility @ draws))
+        mean = core.mean + core.sigma * (state.matrix @ (utility @ draws))
         gradient = (draws.T * utility) @ draws - jnp.sum(utility) * jnp.eye(d, dtype=draws.dtype)
         size = jnp.trace(gradient) / d
         rate = 0.6 * (3 + math.log(d)) / (d * math.sqrt(d))
         sigma = core.sigma * jnp.exp(jnp.minimum(rate / 2 * size, 1))
         turn = rate / 2 * (gradient - size * jnp.eye(d, dtype=draws.dtype))
-        return XNESState(core._replace(mean=mean, sigma=sigma), state.shape @ _exponential(turn))
+        return ShapedState(core._replace(mean=mean, sigma=sigma), state.matrix @ _exponential(turn))
 
 
 def _exponential(matrix: jax.Array) -> jax.Array:
