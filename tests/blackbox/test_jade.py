@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parafree.blackbox import JADE
-from parafree.blackbox._differential import Archive, keep, others, scale_factors
+from parafree.blackbox._differential import Archive, _scale_factors, keep, others
 
 
 def slow_candidate(u: Any, i: int, x: Any, values: Any, archive: Any, f: float, cr: float,
@@ -58,8 +58,8 @@ def test_reference_slow_version_in_numpy(turns: Any, valley: Any, double: Any) -
             new = {tuple(row) for row in after.archive.x[: after.archive.filled]}
             old = {tuple(row) for row in [*archive, *crowd.x[better]]}
             assert new <= old and len(new) == min(n, len(old))
-        np.testing.assert_allclose(after.factor, factor, rtol=1e-7)
-        np.testing.assert_allclose(after.share, share, rtol=1e-7)
+        np.testing.assert_allclose(after.middle.factor, factor, rtol=1e-7)
+        np.testing.assert_allclose(after.middle.share, share, rtol=1e-7)
 
 
 @settings(max_examples=30, deadline=None)
@@ -83,7 +83,7 @@ def test_law_every_other_partner_is_as_likely() -> None:
 
 def test_law_scale_factors_follow_the_cauchy_distribution_above_zero() -> None:
     u = (jnp.arange(20_000) + 0.5) / 20_000
-    drawn = np.asarray(scale_factors(u, jnp.full(20_000, 0.3)))
+    drawn = np.asarray(_scale_factors(u, jnp.full(20_000, 0.3)))
     assert drawn.min() > 0 and drawn.max() == 1
     whole = scipy.stats.cauchy(0.3, 0.1)
     for x in (0.05, 0.2, 0.3, 0.5, 0.9):

@@ -22,17 +22,17 @@ def test_reference_slow_version_in_numpy(turns: Any, valley: Any, double: Any) -
             order = np.argsort(crowd.values, kind="stable")
             good = []
             for i, u in enumerate(turn.u):
-                r = int(u[d + 1] * h)
+                r = int(u[d + 6] * h)
                 below = scipy.stats.cauchy.cdf(0, m_f[r], 0.1)
-                f = min(1, scipy.stats.cauchy.ppf(below + (1 - below) * u[d + 2], m_f[r], 0.1))
-                cr = np.clip(scipy.stats.norm.ppf(u[d + 3], m_cr[r], 0.1), 0, 1)
-                p = 2 / n + u[d + 4] * (max(0.2, 2 / n) - 2 / n)
-                best = crowd.x[order[int(u[d + 5] * max(1, round(n * p)))]]
+                f = min(1, scipy.stats.cauchy.ppf(below + (1 - below) * u[d + 1], m_f[r], 0.1))
+                cr = np.clip(scipy.stats.norm.ppf(u[d + 2], m_cr[r], 0.1), 0, 1)
+                p = 2 / n + u[d + 7] * (max(0.2, 2 / n) - 2 / n)
+                best = crowd.x[order[int(u[d + 3] * max(1, round(n * p)))]]
                 left = [j for j in range(n) if j != i]
-                one = left[int(u[d + 6] * len(left))]
+                one = left[int(u[d + 4] * len(left))]
                 pool = [*crowd.x, *archive]
                 left = [j for j in range(len(pool)) if j not in (i, one)]
-                two = left[int(u[d + 7] * len(left))]
+                two = left[int(u[d + 5] * len(left))]
                 mutant = crowd.x[i] + f * (best - crowd.x[i]) + f * (crowd.x[one] - pool[two])
                 always = int(u[d] * d)
                 want = [mutant[j] if u[j] < cr or j == always else crowd.x[i, j] for j in range(d)]
@@ -44,5 +44,5 @@ def test_reference_slow_version_in_numpy(turns: Any, valley: Any, double: Any) -
                 w = gain / gain.sum()
                 m_f[k], m_cr[k] = sum(w * f**2) / sum(w * f), sum(w * cr)
                 k = (k + 1) % h
-        np.testing.assert_allclose(after.factor, m_f, rtol=1e-7)
-        np.testing.assert_allclose(after.share, m_cr, rtol=1e-7)
+        np.testing.assert_allclose(after.history.factor, m_f, rtol=1e-7)
+        np.testing.assert_allclose(after.history.share, m_cr, rtol=1e-7)

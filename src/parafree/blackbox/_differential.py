@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from parafree.blackbox._populated import Crowd, greedy
 from parafree.blackbox._ranking import ranks
 
 
@@ -15,6 +16,13 @@ class Archive(NamedTuple):
 
     x: jax.Array  # (n, d)
     filled: jax.Array  # (), int32, how many rows are in use
+
+
+class Setting(NamedTuple):
+    """F and CR: of every member, or what they are drawn around."""
+
+    factor: jax.Array
+    share: jax.Array
 
 
 def empty(x: jax.Array) -> Archive:
@@ -41,9 +49,19 @@ def others(u: jax.Array, taken: list[jax.Array], highest: Any) -> jax.Array:
         highest: the number of indices to choose from, which may be traced.
     """
     drawn = index(u, highest - len(taken))
-    for lower in jnp.sort(jnp.stack(taken), axis=0):
+    for lower in _in_order(taken):
         drawn = drawn + (drawn >= lower).astype(drawn.dtype)
     return drawn
+
+
+def _in_order(rows: list[jax.Array]) -> list[jax.Array]:
+    """Return rows that rise from one to the next; for so few, a sort compiles much longer."""
+    ordered: list[jax.Array] = []
+    for row in rows:
+        for i, lower in enumerate(ordered):
+            ordered[i], row = jnp.minimum(lower, row), jnp.maximum(lower, row)
+        ordered.append(row)
+    return ordered
 
 
 def index(u: jax.Array, highest: Any) -> jax.Array:
@@ -67,26 +85,51 @@ def crossed(u: jax.Array, x: jax.Array, mutant: jax.Array, share: jax.Array) -> 
     return jnp.where((u[:, :d] < share[:, None]) | one, mutant, x)
 
 
-def towards_best(
-    u: jax.Array,
-    x: jax.Array,
-    values: jax.Array,
-    archive: Archive,
-    factor: jax.Array,
-    top: jax.Array,
-) -> jax.Array:
-    """Return the mutants of current-to-pbest/1 with an archive (Zhang and Sanderson 2009, (7)).
+def vary(
+    u: jax.Array, crowd: Crowd, archive: Archive, middle: Setting, top: jax.Array
+) -> tuple[jax.Array, Setting]:
+    """Return a candidate for every member, and its F and CR.
 
     Args:
-        u: (n, 3), even in (0, 1).
-        x: (n, d), the population.
-        values: (n,), its values.
+        u: (n, d + 6), even in (0, 1).
+        crowd: the population.
         archive: of replaced members.
-        factor: (n,), F of every member.
-        top: (n,), how many of the best, at least one, each member chooses from.
+        middle: what F and CR are drawn around, of every member or of all.
+        top: how many of the best, at least one, each member or all choose from.
     """
-    n = x.shape[0]
-    order = jnp.zeros(n, jnp.int32).at[ranks(values)].set(jnp.arange(n, dtype=jnp.int32))
+    d = crowd.x.shape[1]
+    drawn = Setting(_scale_factors(u[:, d + 1], middle.factor), _shares(u[:, d + 2], middle.share))
+    mutant = _towards_best(u[:, d + 3 :], crowd, archive, drawn.factor, top)
+    return crossed(u[:, : d + 1], crowd.x, mutant, drawn.share), drawn
+
+
+def survive(
+    key: jax.Array, crowd: Crowd, archive: Archive, values: jax.Array
+) -> tuple[Crowd, Archive]:
+    """Return the crowd without members that a candidate is no worse than, and the archive."""
+    kept, _ = greedy(crowd, crowd.asked, values)
+    return kept, keep(key, archive, crowd.x, values < crowd.values)
+
+
+def succeeded(drawn: Setting, weights: jax.Array, otherwise: Setting) -> Setting:
+    """Return the weighted Lehmer mean of F and mean of CR, or what stands for them without any."""
+    return Setting(
+        _mean(drawn.factor, weights * drawn.factor, otherwise.factor),
+        _mean(drawn.share, weights, otherwise.share),
+    )
+
+
+def _mean(numbers: jax.Array, weights: jax.Array, otherwise: jax.Array) -> jax.Array:
+    total = jnp.sum(weights)
+    return jnp.where(total > 0, weights @ numbers / jnp.where(total > 0, total, 1), otherwise)
+
+
+def _towards_best(
+    u: jax.Array, crowd: Crowd, archive: Archive, factor: jax.Array, top: jax.Array
+) -> jax.Array:
+    """Return the mutants of current-to-pbest/1 with an archive (Zhang and Sanderson 2009, (7))."""
+    x, n = crowd.x, crowd.x.shape[0]
+    order = jnp.zeros(n, jnp.int32).at[ranks(crowd.values)].set(jnp.arange(n, dtype=jnp.int32))
     best = x[order[index(u[:, 0], top)]]
     own = jnp.arange(n, dtype=jnp.int32)
     one = others(u[:, 1], [own], n)
@@ -95,8 +138,8 @@ def towards_best(
     return x + factor[:, None] * (best - x) + factor[:, None] * (x[one] - pool[two])
 
 
-def scale_factors(u: jax.Array, middle: jax.Array) -> jax.Array:
-    """Return F for every member from a Cauchy distribution around its middle (n,), in (0, 1].
+def _scale_factors(u: jax.Array, middle: jax.Array) -> jax.Array:
+    """Return F for every member from a Cauchy distribution around its middle, in (0, 1].
 
     What is above 1 becomes 1, and what is not above 0 is drawn again, which is the same as to
     draw from the part above 0 at once. u (n,) is even in (0, 1).
@@ -106,22 +149,9 @@ def scale_factors(u: jax.Array, middle: jax.Array) -> jax.Array:
     return jnp.clip(drawn, jnp.finfo(u.dtype).eps, 1)
 
 
-def shares(u: jax.Array, middle: jax.Array) -> jax.Array:
-    """Return CR for every member from a normal distribution around its middle (n,), in [0, 1].
+def _shares(u: jax.Array, middle: jax.Array) -> jax.Array:
+    """Return CR for every member from a normal distribution around its middle, in [0, 1].
 
     u (n,) is even in (0, 1).
     """
     return jnp.clip(middle + 0.1 * jax.scipy.special.ndtri(u), 0, 1)
-
-
-def mean(numbers: jax.Array, weights: jax.Array, otherwise: jax.Array) -> jax.Array:
-    """Return the weighted mean, or what is to stand for it where no weight is above 0."""
-    total = jnp.sum(weights)
-    return jnp.where(total > 0, weights @ numbers / jnp.where(total > 0, total, 1), otherwise)
-
-
-def lehmer(numbers: jax.Array, weights: jax.Array, otherwise: jax.Array) -> jax.Array:
-    """Return the weighted sum of squares over the weighted sum, or what stands for it."""
-    total = weights @ numbers
-    some = total > 0
-    return jnp.where(some, weights @ numbers**2 / jnp.where(some, total, 1), otherwise)

@@ -81,10 +81,20 @@ class CoDE(Populated):
 
     def propose(self, u: jax.Array, state: CoDEState) -> tuple[jax.Array, CoDEState]:
         """Return the candidates of all three strategies, one after the other."""
-        x, strategies = state.crowd.x, (_rand_one, _rand_two, _current_to_rand)
-        parts = jnp.split(u, 3)
-        rows = [make(part, x) for make, part in zip(strategies, parts, strict=True)]
-        return jnp.concatenate(rows), state
+        x, (n, d) = state.crowd.x, state.crowd.x.shape
+        # Of the random numbers d + 1 are for the crossover, then one is for the setting, one is a
+        # weight, and the last ones are for partners.
+        drawn = index(u[:, d + 1], len(_FACTORS))
+        share = jnp.asarray(_SHARES, u.dtype)[drawn]
+        factor = jnp.asarray(_FACTORS, u.dtype)[drawn].reshape(3, n, 1)
+        weight = u[:, d + 2].reshape(3, n, 1)
+        a, b, c, e, f = _partners(u[:, d + 3 :], x)
+        one = a[0] + factor[0] * (b[0] - c[0])
+        two = a[1] + weight[1] * (b[1] - c[1]) + factor[1] * (e[1] - f[1])
+        three = x + weight[2] * (a[2] - x) + factor[2] * (b[2] - c[2])
+        both, mutants = jnp.concatenate([x, x]), jnp.concatenate([one, two])
+        crossing = crossed(u[: 2 * n, : d + 1], both, mutants, share[: 2 * n])
+        return jnp.concatenate([crossing, three]), state
 
     def select(self, key: jax.Array, state: CoDEState, values: jax.Array) -> CoDEState:
         """Let the best of three replace a member that is no better."""
@@ -95,45 +105,13 @@ class CoDE(Populated):
         return CoDEState(greedy(crowd, x[best, member], table[best, member])[0])
 
 
-def _setting(u: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Draw one of the three settings for every member: F (n, 1) and CR (n,)."""
-    drawn = index(u, 3)
-    return jnp.asarray(_FACTORS, u.dtype)[drawn][:, None], jnp.asarray(_SHARES, u.dtype)[drawn]
-
-
-def _partners(u: jax.Array, x: jax.Array) -> list[jax.Array]:
-    """Draw members that are neither the member itself nor each other, one for each column."""
-    taken = [jnp.arange(x.shape[0], dtype=jnp.int32)]
+def _partners(u: jax.Array, x: jax.Array) -> jax.Array:
+    """Return members (partners, 3, n, d) that are neither the member itself nor each other."""
+    n = x.shape[0]
+    taken = [jnp.tile(jnp.arange(n, dtype=jnp.int32), 3)]
     for column in u.T:
-        taken.append(others(column, taken, x.shape[0]))
-    return [x[chosen] for chosen in taken[1:]]
-
-
-# Of the random numbers the first d + 1 are for the crossover, then one is for the setting, one is
-# a weight, and the last ones are for partners.
-
-
-def _rand_one(u: jax.Array, x: jax.Array) -> jax.Array:
-    d = x.shape[1]
-    factor, share = _setting(u[:, d + 1])
-    a, b, c = _partners(u[:, d + 3 : d + 6], x)
-    return crossed(u[:, : d + 1], x, a + factor * (b - c), share)
-
-
-def _rand_two(u: jax.Array, x: jax.Array) -> jax.Array:
-    d = x.shape[1]
-    factor, share = _setting(u[:, d + 1])
-    first = u[:, d + 2, None]
-    a, b, c, e, f = _partners(u[:, d + 3 : d + 8], x)
-    return crossed(u[:, : d + 1], x, a + first * (b - c) + factor * (e - f), share)
-
-
-def _current_to_rand(u: jax.Array, x: jax.Array) -> jax.Array:
-    d = x.shape[1]
-    factor, _ = _setting(u[:, d + 1])
-    toward = u[:, d + 2, None]
-    a, b, c = _partners(u[:, d + 3 : d + 6], x)
-    return x + toward * (a - x) + factor * (b - c)
+        taken.append(others(column, taken, n))
+    return x[jnp.stack(taken[1:]).reshape(-1, 3, n)]
 
 
 card = Card(

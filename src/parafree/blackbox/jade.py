@@ -13,16 +13,13 @@ import jax.numpy as jnp
 
 from parafree.blackbox._differential import (
     Archive,
-    crossed,
+    Setting,
     empty,
-    keep,
-    lehmer,
-    mean,
-    scale_factors,
-    shares,
-    towards_best,
+    succeeded,
+    survive,
+    vary,
 )
-from parafree.blackbox._populated import Crowd, Populated, greedy
+from parafree.blackbox._populated import Crowd, Populated
 from parafree.core.card import Card
 
 
@@ -31,10 +28,8 @@ class JADEState(NamedTuple):
 
     crowd: Crowd
     archive: Archive
-    factor: jax.Array  # (), mu_F
-    share: jax.Array  # (), mu_CR
-    factors: jax.Array  # (n,), F of the candidates asked for
-    shares: jax.Array  # (n,), CR of the candidates asked for
+    middle: Setting  # (), mu_F and mu_CR
+    drawn: Setting  # (n,), F and CR of the candidates asked for
 
 
 class JADE(Populated):
@@ -79,7 +74,7 @@ class JADE(Populated):
         """Return the state in which nothing was learned yet."""
         half = jnp.full((), 0.5, crowd.x.dtype)
         each = jnp.full(crowd.x.shape[0], 0.5, crowd.x.dtype)
-        return JADEState(crowd, empty(crowd.x), half, half, each, each)
+        return JADEState(crowd, empty(crowd.x), Setting(half, half), Setting(each, each))
 
     def draws(self, dimension: int) -> int:
         """Return how many random numbers a candidate takes."""
@@ -87,31 +82,19 @@ class JADE(Populated):
 
     def propose(self, u: jax.Array, state: JADEState) -> tuple[jax.Array, JADEState]:
         """Draw F and CR, mutate and cross."""
-        x, values = state.crowd.x, state.crowd.values
-        n, d = x.shape
-        factors = scale_factors(u[:, d + 1], jnp.full(n, state.factor))
-        crossing = shares(u[:, d + 2], jnp.full(n, state.share))
-        few = jnp.maximum(jnp.round(n * jnp.asarray(self.top, x.dtype)), 1).astype(jnp.int32)
-        few = jnp.full(n, jnp.minimum(few, n))
-        mutant = towards_best(u[:, d + 3 :], x, values, state.archive, factors, few)
-        new = state._replace(factors=factors, shares=crossing)
-        return crossed(u[:, : d + 1], x, mutant, crossing), new
+        n, dtype = state.crowd.x.shape[0], state.crowd.x.dtype
+        few = jnp.clip(jnp.round(n * jnp.asarray(self.top, dtype)), 1, n).astype(jnp.int32)
+        x, drawn = vary(u, state.crowd, state.archive, state.middle, few)
+        return x, state._replace(drawn=drawn)
 
     def select(self, key: jax.Array, state: JADEState, values: jax.Array) -> JADEState:
         """Keep what is no worse, and learn from what is better."""
-        old = state.crowd
-        crowd, _ = greedy(old, old.asked, values)
-        success = values < old.values
-        weights = success.astype(values.dtype)
+        crowd, archive = survive(key, state.crowd, state.archive, values)
+        weights = (values < state.crowd.values).astype(values.dtype)
         rate = jnp.asarray(self.memory, values.dtype)
-        share = mean(state.shares, weights, state.share)
-        factor = lehmer(state.factors, weights, state.factor)
-        return state._replace(
-            crowd=crowd,
-            archive=keep(key, state.archive, old.x, success),
-            factor=(1 - rate) * state.factor + rate * factor,
-            share=(1 - rate) * state.share + rate * share,
-        )
+        better = succeeded(state.drawn, weights, state.middle)
+        middle = jax.tree.map(lambda a, b: (1 - rate) * a + rate * b, state.middle, better)
+        return JADEState(crowd, archive, middle, state.drawn)
 
 
 card = Card(

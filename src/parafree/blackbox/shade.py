@@ -14,17 +14,14 @@ import jax.numpy as jnp
 
 from parafree.blackbox._differential import (
     Archive,
-    crossed,
+    Setting,
     empty,
     index,
-    keep,
-    lehmer,
-    mean,
-    scale_factors,
-    shares,
-    towards_best,
+    succeeded,
+    survive,
+    vary,
 )
-from parafree.blackbox._populated import Crowd, Populated, greedy
+from parafree.blackbox._populated import Crowd, Populated
 from parafree.core.card import Card
 
 
@@ -33,11 +30,9 @@ class SHADEState(NamedTuple):
 
     crowd: Crowd
     archive: Archive
-    factor: jax.Array  # (h,), M_F
-    share: jax.Array  # (h,), M_CR
+    history: Setting  # (h,), M_F and M_CR
     turn: jax.Array  # (), int32, the entry that is written next
-    factors: jax.Array  # (n,), F of the candidates asked for
-    shares: jax.Array  # (n,), CR of the candidates asked for
+    drawn: Setting  # (n,), F and CR of the candidates asked for
 
 
 class SHADE(Populated):
@@ -79,8 +74,9 @@ class SHADE(Populated):
     def begin(self, crowd: Crowd) -> SHADEState:
         """Return the state in which nothing was learned yet."""
         n, dtype = crowd.x.shape[0], crowd.x.dtype
-        history, each = jnp.full(self.memory or n, 0.5, dtype), jnp.full(n, 0.5, dtype)
-        return SHADEState(crowd, empty(crowd.x), history, history, jnp.int32(0), each, each)
+        entry, each = jnp.full(self.memory or n, 0.5, dtype), jnp.full(n, 0.5, dtype)
+        history, drawn = Setting(entry, entry), Setting(each, each)
+        return SHADEState(crowd, empty(crowd.x), history, jnp.int32(0), drawn)
 
     def draws(self, dimension: int) -> int:
         """Return how many random numbers a candidate takes."""
@@ -88,34 +84,25 @@ class SHADE(Populated):
 
     def propose(self, u: jax.Array, state: SHADEState) -> tuple[jax.Array, SHADEState]:
         """Draw an entry of the history for every member, then F, CR and p; mutate and cross."""
-        x, values = state.crowd.x, state.crowd.values
-        n, d = x.shape
-        entry = index(u[:, d + 1], state.factor.shape[0])
-        factors = scale_factors(u[:, d + 2], state.factor[entry])
-        crossing = shares(u[:, d + 3], state.share[entry])
+        n, history = state.crowd.x.shape[0], state.history
+        entry = index(u[:, -2], history.factor.shape[0])
+        middle = jax.tree.map(lambda x: x[entry], history)
         least = 2 / n
-        top = least + u[:, d + 4] * (max(0.2, least) - least)
+        top = least + u[:, -1] * (max(0.2, least) - least)
         few = jnp.maximum(jnp.round(n * top), 1).astype(jnp.int32)
-        mutant = towards_best(u[:, d + 5 :], x, values, state.archive, factors, few)
-        new = state._replace(factors=factors, shares=crossing)
-        return crossed(u[:, : d + 1], x, mutant, crossing), new
+        x, drawn = vary(u[:, :-2], state.crowd, state.archive, middle, few)
+        return x, state._replace(drawn=drawn)
 
     def select(self, key: jax.Array, state: SHADEState, values: jax.Array) -> SHADEState:
         """Keep what is no worse, and write down what succeeded, weighted by the gain."""
-        old = state.crowd
-        crowd, _ = greedy(old, old.asked, values)
-        success = values < old.values
-        weights = _gains(old.values, values)
-        turn, some = state.turn, jnp.any(success)
-        factor = lehmer(state.factors, weights, state.factor[turn])
-        share = mean(state.shares, weights, state.share[turn])
-        return state._replace(
-            crowd=crowd,
-            archive=keep(key, state.archive, old.x, success),
-            factor=state.factor.at[turn].set(factor),
-            share=state.share.at[turn].set(share),
-            turn=jnp.where(some, (turn + 1) % state.factor.shape[0], turn),
-        )
+        old, turn = state.crowd.values, state.turn
+        crowd, archive = survive(key, state.crowd, state.archive, values)
+        entry = jax.tree.map(lambda x: x[turn], state.history)
+        entry = succeeded(state.drawn, _gains(old, values), entry)
+        history = jax.tree.map(lambda x, new: x.at[turn].set(new), state.history, entry)
+        following = (turn + 1) % history.factor.shape[0]
+        turn = jnp.where(jnp.any(values < old), following, turn)
+        return SHADEState(crowd, archive, history, turn, state.drawn)
 
 
 def _gains(old: jax.Array, new: jax.Array) -> jax.Array:
