@@ -12,6 +12,7 @@ from parafree.blackbox._sets import L2Ball as L2Ball
 from parafree.blackbox._sets import NuclearBall as NuclearBall
 from parafree.blackbox._sets import Product as Product
 from parafree.blackbox._sets import Simplex as Simplex
+from parafree.blackbox.auto import Auto as Auto
 from parafree.blackbox.bipop import BIPOP as BIPOP
 from parafree.blackbox.cem import CEM as CEM
 from parafree.blackbox.cmaes import CMAES as CMAES
@@ -20,12 +21,17 @@ from parafree.blackbox.cooperative import Cooperative as Cooperative
 from parafree.blackbox.emna import EMNA as EMNA
 from parafree.blackbox.fast_programming import FastProgramming as FastProgramming
 from parafree.blackbox.genetic import Genetic as Genetic
+from parafree.blackbox.gfm import GFM as GFM
+from parafree.blackbox.gfm_plus import GFMPlus as GFMPlus
+from parafree.blackbox.goldstein import Goldstein as Goldstein
 from parafree.blackbox.hooke_jeeves import HookeJeeves as HookeJeeves
 from parafree.blackbox.ipop import IPOP as IPOP
 from parafree.blackbox.jade import JADE as JADE
 from parafree.blackbox.lm_ma_es import LMMAES as LMMAES
 from parafree.blackbox.ma_es import MAES as MAES
 from parafree.blackbox.nelder_mead import NelderMead as NelderMead
+from parafree.blackbox.one_comma_lambda_ea import OneCommaLambdaEA as OneCommaLambdaEA
+from parafree.blackbox.one_plus_lambda_ea import OnePlusLambdaEA as OnePlusLambdaEA
 from parafree.blackbox.one_plus_one_es import OnePlusOneES as OnePlusOneES
 from parafree.blackbox.particle_swarm import ParticleSwarm as ParticleSwarm
 from parafree.blackbox.powell import Powell as Powell
