@@ -15,10 +15,11 @@ _EXPORTS = {
     "Real": "parafree.core.space",
     "Space": "parafree.core.space",
     "Study": "parafree.study.study",
+    "minimize": "parafree.study.minimize",
     "run": "parafree.core.run",
 }
 
-__all__ = ["Bool", "Choice", "Int", "Real", "Space", "Study", "run", "tune"]
+__all__ = ["Bool", "Choice", "Int", "Real", "Space", "Study", "minimize", "run", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from parafree.cli import delete, export, methods, report, show, studies, tune, verify
+from parafree.cli import delete, export, methods, minimize, report, show, studies, tune, verify
 
 app = typer.Typer(
     name="parafree",
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("tune")(tune.tune)
+app.command("minimize")(minimize.minimize)
 app.command("studies")(studies.studies)
 app.command("show")(show.show)
 app.command("report")(report.report)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parafree.cli._inputs import arguments, load, read_first, read_space, resume
 from parafree.cli._options import JsonOption, StoreOption, print_json
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def tune(
             maximize=maximize,
             scheduler=_method(scheduler, "scheduler"),
             sampler=_method(sampler, "sampler"),
-            first=None if first is None else _read_first(first),
+            first=None if first is None else read_first(first),
             seed=seed,
             repeats=repeats,
             lanes=lanes,
@@ -121,7 +121,7 @@ def tune(
             progress=not as_json,
         )
     except KeyboardInterrupt:
-        typer.echo(f"\nstopped at once; what was reported is kept. {_resume()}", err=True)
+        typer.echo(f"\nstopped at once; what was reported is kept. {resume()}", err=True)
         raise typer.Exit(130) from None
     reason = study.sessions[-1].reason
     interrupted = reason in ("interrupted", "terminated")
@@ -146,74 +146,23 @@ def _trainable(
     target: str | None, command: str | None, space_file: Path | None, timeout: float | None
 ) -> tuple[Any, str | None, Space | None]:
     from parafree.core.errors import StudyError
+    from parafree.study.trainables import load_target
 
     if (target is None) == (command is None):
         raise StudyError(
             "say what to tune: either a Python file or --command",
             fix="parafree tune train.py --time 60s",
         )
-    space = None if space_file is None else _read_space(space_file)
+    space = None if space_file is None else read_space(space_file)
     if target is not None:
         place = target.rsplit(":", 1)[0] if not Path(target).exists() else target
-        return _load(target), Path(place).stem, space
+        return load(target, load_target), Path(place).stem, space
     if space is None:
         raise StudyError("a command needs a space", fix="add --space space.toml")
     from parafree.study._command import Command
 
     parsed = Command.parse(str(command), space.names, fixed=space.fixed, timeout=timeout)
     return parsed, None, space
-
-
-def _load(target: str) -> Any:
-    """Load a trainable; what its file raises becomes one message that says where."""
-    import traceback
-
-    from parafree.core.errors import ParafreeError, TrainableError
-    from parafree.study.trainables import load_target
-
-    try:
-        return load_target(target)
-    except ParafreeError:
-        raise
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{last.filename}:{last.lineno}"
-        if isinstance(error, SyntaxError):
-            where = f"{error.filename}:{error.lineno}"
-        raise TrainableError(
-            f"the file cannot be imported: {type(error).__name__}: {error}",
-            where=where,
-            fix="python FILE.py shows the whole traceback",
-        ) from error
-
-
-def _read_space(path: Path) -> Space:
-    from parafree.core.errors import SpaceError
-    from parafree.core.space import Space
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpaceError(
-            f"the space cannot be read: {error.strerror}", where=str(path), fix="check the path"
-        ) from error
-    return Space.from_json(text) if path.suffix == ".json" else Space.from_toml(text)
-
-
-def _read_first(path: Path) -> list[dict[str, Any]]:
-    import json
-
-    from parafree.core.errors import SpaceError
-
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpaceError(
-            f"the first configurations cannot be read: {error}",
-            where=str(path),
-            fix='write JSON: {"lr": 0.1, "width": 64}, or a list of such objects',
-        ) from error
-    return read if isinstance(read, list) else [read]
 
 
 def _method(text: str | None, contract: str) -> Any:
@@ -244,13 +193,6 @@ def _method(text: str | None, contract: str) -> Any:
         raise MethodError(str(error), where=text) from error
 
 
-def _resume() -> str:
-    """Return the command that goes on with this study."""
-    import shlex
-
-    return "Go on with:\n  parafree " + shlex.join(sys.argv[1:])
-
-
 def _summary(study: Study, page: Path | None) -> dict[str, Any]:
     best, session = study.best, study.sessions[-1]
     return {
@@ -278,10 +220,4 @@ def _print(study: Study, page: Path | None) -> None:
     if page is not None:
         typer.echo(f"report   {page}")
     typer.echo(f"study    {study.name!r} in {study.store.where}")
-    typer.echo(f"go on    parafree {_quoted_arguments()}")
-
-
-def _quoted_arguments() -> str:
-    import shlex
-
-    return shlex.join(sys.argv[1:])
+    typer.echo(f"go on    parafree {arguments()}")

@@ -10,7 +10,7 @@ from parafree.core.contracts import Job, Sampler, Scheduler
 from parafree.core.errors import StudyError
 from parafree.core.keys import integer_from_names
 from parafree.core.space import Space
-from parafree.study.events import Event
+from parafree.study.events import Event, plain
 from parafree.study.history import History
 
 
@@ -69,7 +69,26 @@ class Fold:
                         where="the study's journal",
                         fix="go on with the version of parafree that began the study",
                     )
+            elif event.kind == "trial" and self._learns and not _repeats(event):
+                self._ask_again(event)
             self.apply(event)
+
+    @property
+    def _learns(self) -> bool:
+        """Whether the sampler's state depends on what it was asked."""
+        return bool(getattr(self.sampler, "learns", False))
+
+    def _ask_again(self, event: Event) -> None:
+        number = len(self._trials)
+        if number < len(self._first):
+            return
+        config = self.sampler.ask(self._sampling, number)
+        if not _alike(config, (event.data or {})["hparams"]):
+            raise StudyError(
+                f"the sampler decides {config}, but the journal says {event}",
+                where="the study's journal",
+                fix="go on with the version of parafree that began the study",
+            )
 
     def decide(self, new: bool) -> list[Event]:
         """Ask the scheduler for a job, and the sampler for a configuration where it is new.
@@ -110,7 +129,7 @@ class Fold:
         self.history.apply(event)
         match event.kind:
             case "trial":
-                if (event.data or {}).get("repeats") is None:
+                if not _repeats(event):
                     self._numbers[event.trial] = len(self._trials)
                     self._trials.append(event.trial)
             case "start":
@@ -153,3 +172,18 @@ class Fold:
         if job is not None:
             self.scheduler.tell(self._scheduling, Job(self._numbers[trial], job.units), loss)
             self.sampler.tell(self._sampling, self._numbers[trial], job.units, loss)
+
+
+def _repeats(event: Event) -> bool:
+    return (event.data or {}).get("repeats") is not None
+
+
+def _alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two configurations differ by no more than processors differ in rounding."""
+    plain_a, plain_b = plain(a), plain(b)
+    return plain_a.keys() == plain_b.keys() and all(
+        math.isclose(x, y, rel_tol=1e-6, abs_tol=1e-12)
+        if isinstance(x, float) and isinstance(y, float)
+        else x == y
+        for x, y in zip(plain_a.values(), (plain_b[name] for name in plain_a), strict=True)
+    )

@@ -28,7 +28,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
     """
     if not line.lstrip().startswith(b"{"):
         return None
-    text = _C_NAN.sub(": NaN", line.decode(errors="replace"))
+    text = repaired(line.decode(errors="replace"))
     try:
         report = json.loads(text)
     except ValueError as error:
@@ -42,6 +42,16 @@ def parse(line: bytes) -> dict[str, Any] | None:
             fix='print reports as {"unit": 3, "loss": 0.21}',
         )
     return dict(report)
+
+
+def repaired(text: str) -> str:
+    """Return JSON in which NaN and infinity, as other languages print them, can be read.
+
+    Example:
+        >>> repaired('{"loss": -inf}')
+        '{"loss": NaN}'
+    """
+    return _C_NAN.sub(": NaN", text)
 
 
 def unit_of(report: dict[str, Any], last: int) -> int:

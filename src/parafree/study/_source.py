@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from parafree.core.errors import TrainableError
 from parafree.study._command import Command
+from parafree.study._evaluation import Evaluation
 from parafree.study._importing import PREFIX, load_file, load_module
 
 
@@ -26,11 +27,12 @@ class Source:
         pickled: the trainable itself, for one that no file defines (typed in, or made on the fly);
             or
         command: the fields of a :class:`Command`.
+        evaluates: whether it is a function of a configuration, to be asked for values.
 
     Example:
         >>> from math import floor
         >>> Source.of(floor)
-        Source(file='', module='math', name='floor', pickled='', command=None)
+        Source(file='', module='math', name='floor', pickled='', command=None, evaluates=False)
         >>> Source.of(floor).load() is floor
         True
     """
@@ -40,10 +42,13 @@ class Source:
     name: str = ""
     pickled: str = ""
     command: Mapping[str, Any] | None = None
+    evaluates: bool = False
 
     @classmethod
     def of(cls, trainable: Any) -> Source:
         """Find the lightest way that works; only what has no file is sent as bytes."""
+        if isinstance(trainable, Evaluation):
+            return replace(cls.of(trainable.f), evaluates=True)
         if isinstance(trainable, Command):
             return cls(command=asdict(trainable))
         module = sys.modules.get(getattr(trainable, "__module__", None) or "")
@@ -66,6 +71,8 @@ class Source:
         Raises:
             TrainableError: it is not where it was.
         """
+        if self.evaluates:
+            return Evaluation(replace(self, evaluates=False).load())
         if self.command is not None:
             return Command(**self.command)
         if self.pickled:

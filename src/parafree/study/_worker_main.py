@@ -25,6 +25,7 @@ from parafree.core.errors import ParafreeError
 from parafree.study._alone import alone_in
 from parafree.study._keeper import Keeper
 from parafree.study._parent import die_with
+from parafree.study._printed import Place
 from parafree.study._reports_file import Report
 from parafree.study._trial import Stop, Trial
 from parafree.study.trainables import Source
@@ -81,7 +82,8 @@ def main(descriptor: int, parent: int) -> None:
         assert load is not None
         _write_to(order["log"])
         print(f"--- trial {order['trial']}, to unit {order['target']}", flush=True)
-        idle = _train(load, order, link, keeper)
+        work = _evaluate if order["evaluates"] else _train
+        idle = work(load, order, link, keeper)
         sys.stdout.flush()
         sys.stderr.flush()
         link.send("idle", **idle)
@@ -139,6 +141,21 @@ def _train(
     if not trial.reported:
         return ended("failed", f"the trainable ended without ever reporting its {trial.objective}")
     return ended("finished", f"the trainable ended by itself after {trial.units} units")
+
+
+def _evaluate(
+    load: Callable[[], Any], order: dict[str, Any], link: Link, keeper: Keeper
+) -> dict[str, Any]:
+    """Ask for the value of one configuration; return how that ended."""
+    place = Place(order["trial"], order["seed"], Path(order["directory"]), keeper)
+    try:
+        evaluation = load()
+        link.send("loaded")  # from here on the time counts that an evaluation may take
+        loss, metrics = evaluation.value(order["hparams"], place)
+    except BaseException as error:
+        return {"status": "failed", "message": _explain(error, order["log"]), "loss": None}
+    link.send("report", units=1, loss=loss, metrics=metrics)
+    return {"status": "paused", "message": "", "loss": loss}
 
 
 def _explain(error: BaseException, log: str) -> str:

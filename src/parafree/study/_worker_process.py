@@ -34,12 +34,14 @@ class WorkerProcess(Generic[R]):
         logs: the folder for what it writes while it trains nothing.
         environment: its environment variables.
         run: what it does now.
+        loaded: whether it has imported what it runs.
     """
 
     number: int
     logs: Path
     environment: Mapping[str, str]
     run: R | None = None
+    loaded: bool = False
     process: subprocess.Popen[bytes] = field(init=False)
     connection: socket.socket = field(init=False)
     _partial: bytes = b""

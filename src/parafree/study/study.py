@@ -43,6 +43,7 @@ class Study:
         self._record = store.find(name)
         self.store, self.name = store, name
         self._history: History | None = None
+        self._fold: Any = None  # of the call that returned it; None for a study that was opened
         self._executor: Any = None  # makes states again while the trainable is at hand
 
     @classmethod

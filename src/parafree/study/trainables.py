@@ -21,6 +21,7 @@ __all__ = [
     "instance_of",
     "kind_of",
     "load_file",
+    "load_function",
     "load_target",
     "space_of",
 ]
@@ -48,20 +49,42 @@ def load_target(target: str) -> Any:
         >>> load_target("math:floor")(2.5)
         2
     """
-    place, name = _split(target)
-    is_file = place.endswith(".py") or Path(place).is_file()
-    module = load_file(place) if is_file else load_module(place)
-    if name:
-        found: Any = module
-        for part in name.split("."):
-            if not hasattr(found, part):
-                raise _no_such(module, place, name)
-            found = getattr(found, part)
+    module, place, found = _find(target)
+    if found is not None:
         return instance_of(found)
     candidates = _candidates(module)
     if len(candidates) != 1:
         raise _not_one(place, candidates)
     return instance_of(next(iter(candidates.values())))
+
+
+def load_function(target: str) -> Any:
+    """Load the function of a configuration that a user names on the command line.
+
+    Args:
+        target: as for :func:`load_target`. Without a name it is the function ``objective`` or
+            ``f``, or the only public function with one argument.
+
+    Raises:
+        TrainableError: nothing, or more than one thing, answers to ``target``.
+
+    Example:
+        >>> load_function("math:floor")(2.5)
+        2
+    """
+    module, place, found = _find(target)
+    if found is None:
+        candidates = _functions(module)
+        if len(candidates) != 1:
+            raise _not_one(place, candidates, "function of a configuration", "define f(config)")
+        found = next(iter(candidates.values()))
+    if not callable(found):
+        raise TrainableError(
+            f"a {type(found).__name__} cannot be called",
+            where=target,
+            fix="name a function of a configuration",
+        )
+    return found
 
 
 def kind_of(trainable: Any) -> Kind:
@@ -129,6 +152,19 @@ def space_of(trainable: Any) -> Any | None:
     return own if own is not None else getattr(trainable, "__globals__", {}).get("space")
 
 
+def _find(target: str) -> tuple[ModuleType, str, Any]:
+    """Return the module that ``target`` is about, where it is, and what it names in it."""
+    place, name = _split(target)
+    is_file = place.endswith(".py") or Path(place).is_file()
+    module = load_file(place) if is_file else load_module(place)
+    found: Any = module if name else None
+    for part in filter(None, name.split(".")):
+        if not hasattr(found, part):
+            raise _no_such(module, place, name)
+        found = getattr(found, part)
+    return module, place, found
+
+
 def _split(target: str) -> tuple[str, str]:
     place, _, name = target.rpartition(":")
     # "C:thing" has a colon too, and so may a path: only an identifier after it is a name.
@@ -163,18 +199,35 @@ def _takes_trial(value: Any) -> bool:
     return inspect.isfunction(value) and list(inspect.signature(value).parameters) == ["trial"]
 
 
-def _not_one(place: str, candidates: Mapping[str, Any]) -> TrainableError:
+def _functions(module: ModuleType) -> dict[str, Any]:
+    """Find the functions of one argument that a module defines; the usual names come first."""
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and callable(value)
+        and not inspect.isclass(value)
+        and getattr(value, "__module__", None) == module.__name__
+    }
+    for name in ("objective", "f"):
+        if name in own:
+            return {name: own[name]}
+    return {name: f for name, f in own.items() if len(inspect.signature(f).parameters) == 1}
+
+
+_TRAINABLE = "define train(trial), or a class with space, init, step and evaluate"
+
+
+def _not_one(
+    place: str, candidates: Mapping[str, Any], what: str = "trainable", fix: str = _TRAINABLE
+) -> TrainableError:
     if candidates:
         return TrainableError(
-            f"there is more than one trainable: {_and(list(candidates))}",
+            f"there is more than one {what}: {_and(list(candidates))}",
             where=place,
             fix=f"name one of them, for example {place}:{next(iter(candidates))}",
         )
-    return TrainableError(
-        "there is no trainable",
-        where=place,
-        fix="define train(trial), or a class with space, init, step and evaluate",
-    )
+    return TrainableError(f"there is no {what}", where=place, fix=fix)
 
 
 def _no_such(module: ModuleType, place: str, name: str) -> TrainableError:

@@ -129,7 +129,7 @@ def tune(
                 memory=memory,
             )
     study = Study(opened, record.name)
-    study._history = session.fold.history
+    study._history, study._fold = session.fold.history, session.fold
     study._executor = session.state_of if kind == "jax" else None
     return study
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from parafree.core.contracts import Job
 from parafree.core.errors import StoreError
+from parafree.study._evaluation import Evaluation
 from parafree.study._executor import Usage
 from parafree.study._worker_process import WorkerProcess, describe_exit, environment_of
 from parafree.study._worker_run import Run, Spent, Told
@@ -36,7 +37,7 @@ class WorkerExecutor:
     """Trains every trial in a process of its own choosing among a few that are kept alive.
 
     Args:
-        trainable: a function of ``trial``, or a :class:`Command`.
+        trainable: a function of ``trial``, a :class:`Command`, or an :class:`Evaluation`.
         folder: where the states and logs of this study's trials go.
         workers: how many trials at once; as many as there are cores by default.
         objective: which of the reported metrics is the loss.
@@ -71,6 +72,8 @@ class WorkerExecutor:
         maximize: bool = False,
     ) -> None:
         self._source = asdict(Source.of(trainable))
+        self._evaluates = isinstance(trainable, Evaluation)
+        self._timeout = trainable.timeout if self._evaluates else None
         self._folder = folder.resolve()
         self._count = workers or os.cpu_count() or 1
         self._workers: list[_Worker | None] = [None] * self._count
@@ -139,6 +142,7 @@ class WorkerExecutor:
             left = begin + _TICK - time.monotonic()
             for key, _ in self._ready.select(max(0.0, left)):
                 self._hear(key.data)
+            self._end_overdue()
             if left <= 0:
                 self._bury()
                 break
@@ -222,12 +226,21 @@ class WorkerExecutor:
             seed=run.seed,
             objective=self._objective,
             maximize=self._maximize,
-            directory=str(self._folder / "states" / str(run.job.trial)),
-            log=str(self._log(run.job.trial)),
+            evaluates=self._evaluates,
+            directory=str(self._directory(worker, run)),
+            log=str(self._log(worker, run)),
         )
 
-    def _log(self, trial: int) -> Path:
-        return self._folder / "logs" / f"trial-{trial}.log"
+    def _directory(self, worker: _Worker, run: Run) -> Path:
+        # An evaluation leaves nothing behind, so there may be millions of them.
+        if self._evaluates:
+            return worker.log.with_suffix(".output")
+        return self._folder / "states" / str(run.job.trial)
+
+    def _log(self, worker: _Worker, run: Run) -> Path:
+        if self._evaluates:
+            return worker.log
+        return self._folder / "logs" / f"trial-{run.job.trial}.log"
 
     def _hear(self, worker: _Worker) -> None:
         messages = worker.receive()
@@ -242,6 +255,8 @@ class WorkerExecutor:
                 case "warning":
                     # Not in the journal, which must not depend on what was damaged.
                     warnings.warn(message["message"], stacklevel=2)
+                case "loaded" if worker.run is not None and not worker.loaded:
+                    worker.loaded, worker.run.begun = True, time.monotonic()
                 case "report" if worker.run and (event := worker.run.take(**message)):
                     self._told.append(Told(event, last=False))
 
@@ -271,6 +286,21 @@ class WorkerExecutor:
                 if worker.run is not None and worker is self._workers[worker.number]:
                     self._mourn(worker)
 
+    def _end_overdue(self) -> None:
+        """End the workers whose evaluation takes longer than it may, and count it as failed."""
+        if self._timeout is None:
+            return
+        for worker in self._busy():
+            run = worker.run
+            if run is None or not worker.loaded:
+                continue
+            if time.monotonic() - run.begun > self._timeout:
+                self._drop(worker)
+                worker.run = None
+                message = f"the evaluation took longer than {self._timeout:g} s and was ended"
+                self._over(run.end("failed", message, None))
+                self._fill()
+
     def _mourn(self, worker: _Worker) -> None:
         """Replace a worker that died; its trial goes on from its last save.
 
@@ -290,7 +320,7 @@ class WorkerExecutor:
             how = describe_exit(worker.process.returncode)
             message = (
                 f"the worker process {how}, twice at the same unit;"
-                f" the logs are {self._log(run.job.trial)} and {worker.log}"
+                f" the logs are {self._log(worker, run)} and {worker.log}"
             )
             if _is_full(self._folder):
                 raise _full(self._folder, message)

@@ -1,0 +1,253 @@
+"""A black-box search that hands out candidates one by one: the state of :class:`Minimizer`.
+
+A method asks for candidates in batches and wants all their values. Here a batch is handed out one
+candidate at a time, to as many workers as there are, and values come back in any order. When
+the whole batch is out and a worker is free, one more candidate is drawn from the same distribution:
+the first values to arrive make the batch, and one that comes too late counts for the best alone. So
+no worker waits for another one, and an evaluation that hangs holds up nothing but itself.
+
+Everything is a function of the questions and answers in their order, so a replay of them rebuilds
+it to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from parafree.blackbox.auto import Auto
+from parafree.core.keys import key_from_names
+from parafree.core.space import Space
+from parafree.study._values import Values
+
+_DRAWS = 8  # batches drawn to find candidates that keep the constraints
+_BARREN = 50  # batches in a row without a new configuration, after which one is drawn evenly
+
+
+@dataclass(eq=False)
+class _Candidate:
+    """A point that the method has drawn."""
+
+    draws: Any  # (draws,), what it is made of; None where the method did not draw it
+    config: dict[str, Any]
+    key: str  # the configuration as text
+
+
+@dataclass
+class _Batch:
+    """The candidates that the method waits for."""
+
+    number: int
+    size: int
+    drawn: int = 0  # how often candidates were drawn for it
+    pending: dict[str, list[_Candidate]] = field(default_factory=dict)  # handed out or to be
+    draws: list[Any] = field(default_factory=list)  # of those whose value is known
+    values: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """From one start of the method to the next."""
+
+    best: float = math.inf
+    evaluations: int = 0
+
+
+class Search:
+    """The state of a minimisation.
+
+    Args:
+        space: where to search.
+        seed: of everything random.
+        batch: candidates in a batch at least.
+    """
+
+    def __init__(self, space: Space, seed: int, batch: int) -> None:
+        self.values = Values()
+        self.runs = [Run()]
+        self.population = 0
+        self._space, self._seed = space, seed
+        self._tools = _Tools(Auto(batch), space, seed)
+        self._queue: deque[_Candidate] = deque()  # to be handed out
+        self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
+        self._batches = self._strays = 0
+        self._batch = self._new_batch()
+
+    @property
+    def method(self) -> str:
+        """The name of the method that searches."""
+        return self._tools.name
+
+    def ask(self, trial: int) -> dict[str, Any]:
+        """Return the configuration of a trial."""
+        while not self._queue:
+            self._draw_more()
+        candidate = self._queue.popleft()
+        self._out[trial] = candidate
+        return candidate.config
+
+    def tell(self, trial: int, value: float) -> None:
+        """Take in what a trial's configuration is worth; not finite is worse than anything."""
+        candidate = self._out.pop(trial)
+        self.values.add(candidate.key, candidate.config, value)
+        run = self.runs[-1]
+        run.evaluations += 1
+        run.best = min(run.best, value if math.isfinite(value) else math.inf)
+        for twin in self._batch.pending.pop(candidate.key, []):
+            self._arrive(twin, value)
+        self._close_if_whole()
+
+    # One batch ----------------------------------------------------------------------------
+
+    def _new_batch(self) -> _Batch:
+        self._batches += 1
+        return _Batch(self._batches, self._tools.size)
+
+    def _draw_more(self) -> None:
+        """Draw candidates until one is new; give way to an even draw where none is."""
+        for _ in range(_BARREN):
+            if self._queue:
+                return
+            self._draw()
+            self._close_if_whole()
+        if not self._queue:
+            self._stray()
+
+    def _draw(self) -> None:
+        """Draw a batch of candidates, or one where only free workers need it."""
+        batch = self._batch
+        first = batch.drawn == 0
+        u, draws, feasible = self._tools.propose(batch.number, batch.drawn)
+        batch.drawn += 1
+        wanted = batch.size if first else 1
+        good = np.flatnonzero(feasible)[:wanted]
+        while first and len(good) < wanted and batch.drawn < _DRAWS:
+            more = self._tools.propose(batch.number, batch.drawn)
+            batch.drawn += 1
+            u, draws = np.concatenate([u, more[0]]), np.concatenate([draws, more[1]])
+            feasible = np.concatenate([feasible, more[2]])
+            good = np.flatnonzero(feasible)[:wanted]
+        for i in good:
+            self._take(self._candidate(u[i], draws[i]))
+        if first and not len(good):
+            # The method stands where nothing is feasible; it begins again where something is.
+            self._tools.move(self._tools.even(batch.number, 1)[0])
+            batch.size = batch.drawn = 0
+
+    def _take(self, candidate: _Candidate) -> None:
+        """Queue a candidate, unless its value is known or on its way."""
+        known = self.values.exact(candidate.key)
+        if known is not None:
+            self._arrive(candidate, known)
+            return
+        twins = self._batch.pending.setdefault(candidate.key, [])
+        twins.append(candidate)
+        if len(twins) == 1 and all(each.key != candidate.key for each in self._out.values()):
+            self._queue.append(candidate)
+
+    def _arrive(self, candidate: _Candidate, value: float) -> None:
+        if candidate.draws is not None:
+            self._batch.draws.append(candidate.draws)
+            self._batch.values.append(value)
+
+    def _close_if_whole(self) -> None:
+        """Tell the method when as many values are there as it asked for."""
+        batch = self._batch
+        if len(batch.values) < batch.size:
+            return
+        if batch.size:
+            n = batch.size
+            told = self._tools.learn(
+                batch.number, np.stack(batch.draws[:n]), np.array(batch.values[:n])
+            )
+            self.population = int(told.population)
+            while len(self.runs) <= int(told.restarts):
+                self.runs.append(Run())
+        self._queue.clear()
+        self._batch = self._new_batch()
+
+    def _stray(self) -> None:
+        """Queue a point that the method did not draw: one that is new, if there is any."""
+        self._strays += 1
+        points = [self._candidate(u, None) for u in self._tools.even(-self._strays, 64)]
+        known = {each.key for each in self._out.values()} | self.values.told.keys()
+        new = [each for each in points if each.key not in known]
+        self._queue.append((new or points)[0])
+
+    def _candidate(self, u: np.ndarray, draws: Any) -> _Candidate:
+        config = self._space.config(u)
+        return _Candidate(draws, config, json.dumps(config, sort_keys=True))
+
+
+class _Tools:
+    """The method on the unit cube of a space, in double precision."""
+
+    def __init__(self, method: Auto, space: Space, seed: int) -> None:
+        self._method, self._space, self._seed = method, space, seed
+        with jax.enable_x64(True):
+            self._state = _init(method, space, self._key("init"))
+            self.size = method.draws(self._state).shape[0]
+            self.name = method.describe(self._state)
+
+    def _key(self, *names: str | int) -> jax.Array:
+        return key_from_names(self._seed, "minimize", *names)
+
+    def propose(self, batch: int, turn: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return unit points, what they are made of, and which keep the constraints."""
+        with jax.enable_x64(True):
+            key = self._key("ask", batch, turn)
+            found = _propose(self._method, self._space, key, self._state)
+            u, draws, feasible = jax.device_get(found)
+        return u, draws, np.broadcast_to(feasible, len(u))
+
+    def learn(self, batch: int, draws: np.ndarray, values: np.ndarray) -> Any:
+        """Tell the method a batch; return its info."""
+        with jax.enable_x64(True):
+            told = draws, values, self._key("tell", batch)
+            self._state, info = _learn(self._state, self._method, told)
+            return jax.device_get(info)
+
+    def move(self, u: np.ndarray) -> None:
+        """Let the method go on around a unit point."""
+        with jax.enable_x64(True):
+            self._state = _move(self._state, self._method, jnp.asarray(u))
+
+    def even(self, number: int, n: int) -> np.ndarray:
+        """Draw unit points evenly where the constraints are kept."""
+        with jax.enable_x64(True):
+            return np.asarray(self._space.sample(self._key("even", number), n))
+
+
+# Compiled once for each space and method, however many studies there are -------------------
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _init(method: Auto, space: Space, key: jax.Array) -> Any:
+    return method.init(key, space)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _propose(
+    method: Auto, space: Space, key: jax.Array, state: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    candidates, state = method.ask(key, state)
+    return space.encode(candidates), method.draws(state), space.feasible(candidates)
+
+
+@partial(jax.jit, static_argnums=1, donate_argnums=0)
+def _learn(state: Any, method: Auto, told: tuple[Any, Any, jax.Array]) -> Any:
+    draws, values, key = told
+    return method.tell(key, method.recall(state, draws), None, values)
+
+
+@partial(jax.jit, static_argnums=1, donate_argnums=0)
+def _move(state: Any, method: Auto, u: jax.Array) -> Any:
+    return method.move(state, u)

@@ -1,0 +1,114 @@
+"""`parafree.minimize`: find where a function that can only be asked for values is smallest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from parafree.core.errors import StudyError
+from parafree.core.space import Space
+from parafree.study import _spec
+from parafree.study._evaluation import Evaluation
+from parafree.study._jax_setup import use_compilation_cache
+from parafree.study._minimizer import Minimizer
+from parafree.study.minimum import Minimum
+from parafree.study.store import Store
+from parafree.study.trainables import StopImport, in_worker, space_of
+from parafree.study.tune import tune
+from parafree.tune.random_search import RandomSearch
+
+_SHARE = 2  # candidates in a batch for each worker, at least
+
+
+def minimize(
+    f: Any,
+    space: Space | None = None,
+    *,
+    time: str | float | None = None,
+    evaluations: int | None = None,
+    target: float | None = None,
+    name: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    first: Sequence[Mapping[str, Any]] | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    timeout: float | None = None,
+    progress: bool | Callable[..., Any] = True,
+) -> Minimum:
+    """Find the configuration at which a function is smallest, asking for nothing but values.
+
+    There is no method to choose and no population or step size to set. Called again with the same
+    name and store, it goes on where it stopped, after a crash too.
+
+    Args:
+        f: ``f(config)`` returns a number, or a mapping with ``loss`` and further numbers to be
+            kept; or a program, as ``Command.parse`` makes it. It runs in worker processes. Where
+            it raises, or returns NaN or infinity, the point counts as worse than any other.
+        space: what may vary; by default ``space`` beside the function.
+        time: wall-clock of this call, in seconds or as ``"10m"``.
+        evaluations: calls of ``f`` in the whole study.
+        target: stop at the first value at most this large.
+        name: the study's name; the function's by default.
+        store: path or URL of the database; ``parafree.db`` in this folder by default.
+        first: configurations to try first.
+        seed: of everything random in the study; 0 by default.
+        workers: processes that evaluate; the number of cores by default.
+        timeout: seconds after which an evaluation counts as hung, and as failed.
+        progress: whether to show progress.
+
+    Returns:
+        A study that also says what the search did: ``found.best``, ``found.evaluations``,
+        ``found.explain()``.
+
+    Raises:
+        SpaceError: the space is impossible.
+        TrainableError: the function cannot be sent to a worker process.
+        StudyError: no budget is given, the study is in use, or differs from what is asked.
+        StoreError: the database cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> import parafree
+        >>> from parafree import Real, Space
+        >>> found = parafree.minimize(
+        ...     lambda config: (config["x"] - 0.3) ** 2, Space(x=Real(0, 1)), evaluations=60,
+        ...     workers=1, store=tempfile.mkdtemp() + "/studies.db", progress=False)
+        >>> abs(found.best.hparams["x"] - 0.3) < 0.01
+        True
+    """
+    if in_worker():
+        raise StopImport
+    space = space if space is not None else space_of(f)
+    if isinstance(space, Space) and not space.dimension:
+        raise StudyError(
+            "there is nothing to search: nothing in the space varies",
+            where="space",
+            fix="give at least one parameter a range, for example x=Real(0, 1)",
+        )
+    use_compilation_cache()
+    study = tune(
+        Evaluation(f, timeout),
+        space=space,
+        time=time,
+        trials=evaluations,
+        target=target,
+        name=_spec.name_of(f) if name is None else name,
+        store=store,
+        scheduler=RandomSearch(max_units=1),
+        sampler=_sampler(store, _spec.name_of(f) if name is None else name, workers),
+        first=first,
+        seed=seed,
+        repeats=0,
+        workers=workers,
+        progress=progress,
+    )
+    return Minimum(study)
+
+
+def _sampler(store: Any, name: str, workers: int | None) -> Minimizer:
+    """Return the sampler that a study has, or a new one's."""
+    with Store.open(store) as opened:
+        if name in opened and opened.find(name).spec["sampler"]["name"] == Minimizer.__name__:
+            return Minimizer(**opened.find(name).spec["sampler"]["settings"])
+    return Minimizer(batch=_SHARE * (workers or os.cpu_count() or 1))
