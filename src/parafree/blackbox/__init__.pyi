@@ -1,3 +1,4 @@
+from parafree.blackbox._accelerated import Accelerated as Accelerated
 from parafree.blackbox._differences import IRDSA as IRDSA
 from parafree.blackbox._differences import KWSA as KWSA
 from parafree.blackbox._differences import RDSA as RDSA
@@ -37,6 +38,7 @@ from parafree.blackbox.particle_swarm import ParticleSwarm as ParticleSwarm
 from parafree.blackbox.powell import Powell as Powell
 from parafree.blackbox.r1nes import R1NES as R1NES
 from parafree.blackbox.random_draws import RandomDraws as RandomDraws
+from parafree.blackbox.randomized_smoothing import RandomizedSmoothing as RandomizedSmoothing
 from parafree.blackbox.rm_es import RmES as RmES
 from parafree.blackbox.sep_cmaes import SepCMAES as SepCMAES
 from parafree.blackbox.shade import SHADE as SHADE
