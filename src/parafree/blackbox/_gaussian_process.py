@@ -1,0 +1,110 @@
+"""Gaussian process regression: exact, by Cholesky's factors, with rows that may be empty.
+
+Carl E. Rasmussen, Christopher K. I. Williams, "Gaussian Processes for Machine Learning", MIT Press
+2006, chapters 2, 4 and 5. The kernel is Matern's with nu = 5/2, with a length for each coordinate.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from parafree.blackbox._adam import Moments, move, still
+
+_UNIT_CUBE = 4.0  # units of a search between two bounds
+_RATE = 0.1  # of Adam, on logarithms
+
+
+class Hyper(NamedTuple):
+    """The numbers of a kernel, as natural logarithms; d coordinates."""
+
+    lengths: jax.Array  # (d,), in units of the search
+    amplitude: jax.Array  # (), of the variance
+    noise: jax.Array  # (), of the noise's variance
+
+
+class Posterior(NamedTuple):
+    """What is known after m points; rows without a point count for nothing."""
+
+    hyper: Hyper
+    x: jax.Array  # (m, d)
+    known: jax.Array  # (m,), bool
+    root: jax.Array  # (m, m), Cholesky's factor of the covariance
+    weights: jax.Array  # (m,), the inverse of the covariance times the values
+    values: jax.Array  # (m,), 0 where there is no point
+
+    def predict(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return mean and deviation (n,) of the function, without noise, at x (n, d)."""
+        cross = jnp.where(self.known, matern(self.hyper, x, self.x), 0)  # (n, m)
+        mean = cross @ self.weights
+        part = jax.scipy.linalg.solve_triangular(self.root, cross.T, lower=True)
+        variance = jnp.exp(self.hyper.amplitude) - jnp.sum(part**2, axis=0)
+        least = jnp.finfo(x.dtype).eps * jnp.exp(self.hyper.amplitude)
+        return mean, jnp.sqrt(jnp.maximum(variance, least))
+
+    def log_likelihood(self) -> jax.Array:
+        """Return the logarithm of the density of the values, (2.30)."""
+        fit = self.values @ self.weights
+        size = 2 * jnp.sum(jnp.where(self.known, jnp.log(jnp.diagonal(self.root)), 0))
+        n = jnp.sum(self.known).astype(fit.dtype)
+        return -(fit + size + n * math.log(2 * math.pi)) / 2
+
+
+def matern(hyper: Hyper, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return the covariances (n, m) of a function's values at a (n, d) and b (m, d), (4.17)."""
+    a, b = a / jnp.exp(hyper.lengths), b / jnp.exp(hyper.lengths)
+    square = jnp.sum((a[:, None] - b[None, :]) ** 2, axis=-1)
+    # The root has no slope at 0, where the kernel has a slope of 0.
+    apart = square > 0
+    s = jnp.where(apart, jnp.sqrt(5 * jnp.where(apart, square, 1)), 0)
+    return jnp.exp(hyper.amplitude) * (1 + s + 5 * square / 3) * jnp.exp(-s)
+
+
+def condition(hyper: Hyper, x: jax.Array, y: jax.Array, known: jax.Array) -> Posterior:
+    """Return what is known after the values y (m,) at x (m, d), where they are known (2.23-24)."""
+    both = known[:, None] & known[None, :]
+    # So much noise at least as lets rounding leave the covariance positive.
+    jitter = 100 * jnp.finfo(x.dtype).eps * jnp.exp(hyper.amplitude)
+    own = jnp.where(known, jnp.exp(hyper.noise) + jitter, 1)
+    covariance = jnp.where(both, matern(hyper, x, x), 0) + jnp.diag(own)
+    root = jnp.linalg.cholesky(covariance)
+    y = jnp.where(known, y, 0)
+    weights = jax.scipy.linalg.cho_solve((root, True), y)
+    return Posterior(hyper, x, known, root, weights, y)
+
+
+def first_guess(dimension: int, dtype: jnp.dtype) -> Hyper:
+    """Return the most likely numbers before anything is known."""
+    middle = jnp.full(dimension, _middle(dimension), dtype)
+    return Hyper(middle, jnp.zeros((), dtype), jnp.asarray(math.log(1e-3), dtype))
+
+
+def log_prior(hyper: Hyper) -> jax.Array:
+    """Return the logarithm of the prior's density, up to a constant; normal in all logarithms.
+
+    Lengths grow with the root of the dimension, so that a function of many coordinates is not
+    thought to be more complicated than one of few (Hvarfner et al. 2024, arXiv:2402.02229).
+    """
+    middle = _middle(hyper.lengths.shape[0])
+    lengths = jnp.sum((hyper.lengths - middle) ** 2) / 3
+    return -(lengths + hyper.amplitude**2 + ((hyper.noise - math.log(1e-3)) / 2) ** 2) / 2
+
+
+def fit(hyper: Hyper, x: jax.Array, y: jax.Array, known: jax.Array, steps: int) -> Hyper:
+    """Return numbers of a kernel that are more likely, after some steps of Adam from ``hyper``."""
+
+    def loss(hyper: Hyper) -> jax.Array:
+        return -(condition(hyper, x, y, known).log_likelihood() + log_prior(hyper))
+
+    def step(carry: tuple[Hyper, Moments], _: None) -> tuple:
+        hyper, moments = carry
+        return move(hyper, jax.grad(loss)(hyper), moments, _RATE), None
+
+    return jax.lax.scan(step, (hyper, still(hyper)), length=steps)[0][0]
+
+
+def _middle(dimension: int) -> float:
+    return math.sqrt(2) + math.log(dimension) / 2 + math.log(_UNIT_CUBE)
