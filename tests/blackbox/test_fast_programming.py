@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
 from parafree.blackbox import FastProgramming
+from parafree.blackbox._frame import even
 
 
 def test_reference_slow_version_in_numpy(turns: Any, valley: Any, double: Any) -> None:
@@ -28,7 +28,7 @@ def test_reference_slow_version_in_numpy(turns: Any, valley: Any, double: Any) -
         np.testing.assert_allclose(turn.asked, want, rtol=1e-6, atol=1e-9)
         both = [*before.crowd.values, *turn.values]
         points, steps = [*x, *turn.asked], [*eta, *new_eta]
-        against = np.asarray(jax.random.randint(turn.tell, (2 * n, q), 0, 2 * n))
+        against = np.asarray(even(turn.tell, (2 * n, q), jnp.float64) * 2 * n).astype(int)
         wins = [sum(both[i] <= both[j] for j in against[i]) for i in range(2 * n)]
         kept = sorted(range(2 * n), key=lambda i: (-wins[i], both[i]))[:n]
         np.testing.assert_array_equal(after.crowd.x, [points[i] for i in kept])

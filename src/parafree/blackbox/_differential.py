@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from parafree.blackbox._frame import even
 from parafree.blackbox._populated import Crowd, greedy
 from parafree.blackbox._ranking import ranks
 
@@ -35,7 +36,7 @@ def keep(key: jax.Array, archive: Archive, x: jax.Array, replaced: jax.Array) ->
     n = x.shape[0]
     rows = jnp.concatenate([archive.x, x])
     used = jnp.concatenate([jnp.arange(n, dtype=jnp.int32) < archive.filled, replaced])
-    lot = jnp.where(used, jax.random.uniform(key, (2 * n,), x.dtype), jnp.inf)
+    lot = jnp.where(used, even(key, (2 * n,), x.dtype), jnp.inf)
     order = jnp.argsort(lot)[:n]
     return Archive(rows[order], jnp.minimum(jnp.sum(used, dtype=jnp.int32), n))
 

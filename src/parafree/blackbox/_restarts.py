@@ -21,7 +21,7 @@ from parafree.blackbox.cmaes import CMAES
 from parafree.core.errors import MethodError
 
 _ROOM = 2**24  # numbers in the buffer at most
-_STEP = 32  # a generation is digested in room for 1, 32, 1024 batches, each a program of its own
+_STEP = 32  # room for 1, 32 or 1024 batches is learned from, each by a program of its own
 
 
 class Run(NamedTuple):
@@ -148,14 +148,15 @@ class Restarting(eqx.Module):
         while sizes[-1] < capacity:
             sizes.append(min(_STEP * sizes[-1], capacity))
 
-        def digest(size: int) -> Any:
-            return lambda inner: self.method.digest(
+        def learn(size: int) -> Any:
+            return lambda inner: self.method.learn(
                 inner, state.draws[:size], values[:size], population
             )
 
         case = jnp.sum(population > jnp.asarray(sizes[:-1], jnp.int32), dtype=jnp.int32)
         case = jnp.where(whole, case + 1, 0)
-        return jax.lax.switch(case, [lambda s: s, *map(digest, sizes)], state.inner)
+        new = jax.lax.switch(case, [lambda s: s, *map(learn, sizes)], state.inner)
+        return self.method.conclude(state.inner, self.method.renew(new), values, population, whole)
 
     def _again(self, key: jax.Array, state: RestartState, whole: jax.Array) -> RestartState:
         """Return the state of a new run where this one is over."""

@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from parafree.blackbox._frame import Frame, frame
+from parafree.blackbox._frame import Frame, frame, normal
 from parafree.blackbox._population import check_population
 from parafree.blackbox._progress import (
     Info,
@@ -114,7 +114,7 @@ class Sampled(eqx.Module):
 
     def ask(self, key: jax.Array, state: Any) -> tuple[Any, Any]:
         """Return a batch of candidates and the state that remembers them."""
-        draws = jax.random.normal(key, state.core.asked.shape, state.core.asked.dtype)
+        draws = normal(key, state.core.asked.shape, state.core.asked.dtype)
         candidates = state.core.frame.points(self.place(state, draws))
         return candidates, state._replace(core=state.core._replace(asked=draws))
 
@@ -155,9 +155,22 @@ class Sampled(eqx.Module):
 
     def digest(self, state: Any, draws: jax.Array, values: jax.Array, count: Any) -> Any:
         """Return the state after a generation, and whether the search has ended with it."""
+        new = self.renew(self.learn(state, draws, values, count))
+        return self.conclude(state, new, values, count)
+
+    def renew(self, state: Any) -> Any:
+        """Return what was learned made ready for asking; apart, as it depends on no population."""
+        return state
+
+    def conclude(
+        self, state: Any, new: Any, values: jax.Array, count: Any, whole: Any = True
+    ) -> Any:
+        """Return the new state if it can be used and the search goes on, and its progress.
+
+        Nothing happens unless the generation is ``whole``, which may be traced.
+        """
         old = state.core
         dimension = old.frame.dimension
-        new = self.learn(state, draws, values, count)
         deviation = self.deviation(new)
         sound = _sound(new, deviation)
         deviation = jnp.where(sound, deviation, self.deviation(state))
@@ -167,8 +180,9 @@ class Sampled(eqx.Module):
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
         learned = jnp.isfinite(values).any()
-        state = choose(learned & sound & ~ended(old.progress), new, state)
+        state = choose(whole & learned & sound & ~ended(old.progress), new, state)
         progress = settle(old.progress, progress._replace(status=status), learned)
+        progress = choose(whole, progress, old.progress)
         return state._replace(core=state.core._replace(progress=progress, best=old.best))
 
     def trouble(self, state: Any) -> jax.Array:
@@ -201,6 +215,6 @@ def better(found: Best, best: Best) -> Best:
     return choose(found.value < best.value, found, best)
 
 
-def choose(condition: jax.Array, a: Any, b: Any) -> Any:
+def choose(condition: Any, a: Any, b: Any) -> Any:
     """Return ``a`` where the condition is true, ``b`` elsewhere."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)

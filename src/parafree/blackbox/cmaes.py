@@ -27,6 +27,7 @@ class CMAESState(NamedTuple):
     covariance: jax.Array  # (d, d), without the step size
     root: jax.Array  # (d, d), A with A A^T = the covariance when it was computed last
     age: jax.Array  # (), int32, generations since then
+    due: jax.Array  # (), bool, it is to be computed again
     path: jax.Array  # (d,), p_sigma, of the step size
     shape_path: jax.Array  # (d,), p_c, of the covariance
     condition: jax.Array  # (), largest over smallest eigenvalue of the correlations
@@ -78,7 +79,7 @@ class CMAES(Sampled):
         eye = jnp.eye(core.frame.dimension, dtype=core.frame.dtype)
         zero = jnp.zeros_like(core.mean)
         one = jnp.ones((), core.frame.dtype)
-        return CMAESState(core, eye, eye, jnp.int32(0), zero, zero, one)
+        return CMAESState(core, eye, eye, jnp.int32(0), jnp.bool_(False), zero, zero, one)
 
     def place(self, state: CMAESState, draws: jax.Array) -> jax.Array:
         """Return mean + sigma A z (40)."""
@@ -110,11 +111,19 @@ class CMAES(Sampled):
             + r.one * shape_path[:, None] * shape_path
             + r.many * (y.T * signed) @ y
         )  # (47)
-        core = core._replace(mean=mean, sigma=sigma)
-        new = state._replace(core=core, covariance=covariance, path=path, shape_path=shape_path)
-        age = (state.age + 1).astype(sigma.dtype)
-        due = age * d * (r.one + r.many) >= 0.5
-        return jax.lax.cond(due, _renewed, lambda s: s._replace(age=s.age + 1), new)
+        age = state.age + 1
+        return state._replace(
+            core=core._replace(mean=mean, sigma=sigma),
+            covariance=covariance,
+            age=age,
+            due=age.astype(sigma.dtype) * d * (r.one + r.many) >= 0.5,
+            path=path,
+            shape_path=shape_path,
+        )
+
+    def renew(self, state: CMAESState) -> CMAESState:
+        """Return the state with the root of the covariance, if that is due."""
+        return jax.lax.cond(state.due, _renewed, lambda s: s, state)
 
     def trouble(self, state: CMAESState) -> jax.Array:
         """Return ILL_CONDITIONED where the covariance is."""
@@ -150,7 +159,11 @@ def _renewed(state: CMAESState) -> CMAESState:
     root = units[:, None] * ((vectors * jnp.sqrt(values)) @ vectors.T)
     covariance = covariance + lift * jnp.diag(units**2)
     return state._replace(
-        covariance=covariance, root=root, age=jnp.int32(0), condition=values[-1] / values[0]
+        covariance=covariance,
+        root=root,
+        age=jnp.int32(0),
+        due=jnp.bool_(False),
+        condition=values[-1] / values[0],
     )
 
 

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from parafree.blackbox._frame import Frame, Layout, frame
+from parafree.blackbox._frame import Frame, Layout, frame, normal
 from parafree.blackbox._progress import Info, Status, ended
 from parafree.blackbox._ranking import clean
 from parafree.blackbox._sampled import Best, Sampled, better
@@ -97,7 +97,7 @@ class Cooperative(eqx.Module):
     def ask(self, key: jax.Array, state: CooperativeState) -> tuple[Any, CooperativeState]:
         """Return a batch of candidates that differ in one group's coordinates."""
         group = self._group(state)
-        draws = jax.random.normal(key, group.core.asked.shape, group.core.asked.dtype)
+        draws = normal(key, group.core.asked.shape, group.core.asked.dtype)
         group = group._replace(core=group.core._replace(asked=draws))
         return state.frame.points(self._whole(state, group)), self._put(state, group)
 

@@ -13,6 +13,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from parafree.blackbox._differential import index
+from parafree.blackbox._frame import even
 from parafree.blackbox._populated import Crowd, Populated
 from parafree.core.card import Card
 
@@ -91,7 +93,7 @@ class FastProgramming(Populated):
         x = jnp.concatenate([crowd.x, crowd.asked])
         steps = jnp.concatenate([state.steps, state.asked_steps])
         both = jnp.concatenate([crowd.values, values])
-        against = jax.random.randint(key, (2 * n, self.opponents), 0, 2 * n)
+        against = index(even(key, (2 * n, self.opponents), both.dtype), 2 * n)
         wins = jnp.sum(both[:, None] <= both[against], axis=1).astype(both.dtype)
         # Those without a finite value win against nobody; equal wins are settled by value.
         wins = jnp.where(jnp.isfinite(both), wins, -1)
