@@ -1,0 +1,119 @@
+"""Runs our methods and those of evosax: ask, evaluate and tell in one compiled loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from _blackbox_speed_objectives import Objective, Timed
+
+LOW, HIGH = -5.0, 5.0
+
+
+class Speed(NamedTuple):
+    """What a run has shown."""
+
+    per_s: float  # evaluations in a second
+    compile_s: float  # before the first of them
+
+
+class Host(NamedTuple):
+    """What a batch costs on top of the objective, when that is a function on the host."""
+
+    batch_s: float
+    count: int  # candidates in it
+
+
+Begin = Callable[[Any], Any]  # key -> state
+Step = Callable[[Any, Any], Any]  # key, state -> state
+
+
+def ours(method: Any, objective: Objective, dimension: int) -> tuple[Begin, Step]:
+    """Return a method of this room on an objective, as pure functions."""
+
+    def begin(key: Any) -> Any:
+        return method.init(key, region(dimension))
+
+    def step(key: Any, state: Any) -> Any:
+        ask, tell = jax.random.split(key)
+        x, state = method.ask(ask, state)
+        return method.tell(tell, state, x, jax.vmap(objective.jax)(x))[0]
+
+    return begin, step
+
+
+def evosax(name: str, population: int, objective: Objective, dimension: int) -> tuple[Begin, Step]:
+    """Return an algorithm of evosax on an objective, as pure functions."""
+    from evosax import algorithms
+
+    middle = jnp.zeros(dimension)
+    algorithm = getattr(algorithms, name)(population_size=population, solution=middle)
+    params = algorithm.default_params
+    populated = name in algorithms.population_based_algorithms
+
+    def begin(key: Any) -> Any:
+        if not populated:
+            return algorithm.init(key, middle, params)
+        x = jax.random.uniform(key, (population, dimension), minval=LOW, maxval=HIGH)
+        return algorithm.init(key, x, jax.vmap(objective.jax)(x), params)
+
+    def step(key: Any, state: Any) -> Any:
+        ask, tell = jax.random.split(key)
+        x, state = algorithm.ask(ask, state, params)
+        return algorithm.tell(tell, x, jax.vmap(objective.jax)(x), state, params)[0]
+
+    return begin, step
+
+
+def measure(method: tuple[Begin, Step], population: int, seconds: float) -> Speed:
+    """Compile a run of any length, and take the longest one that does not last much longer."""
+    begin, step = method
+
+    @jax.jit
+    def run(key: Any, count: Any) -> Any:
+        first, rest = jax.random.split(key)
+        turn = lambda i, state: step(jax.random.fold_in(rest, i), state)  # noqa: E731
+        return jax.lax.fori_loop(0, count, turn, begin(first))
+
+    key, count = jax.random.key(0), 1
+    began = time.perf_counter()
+    compiled = run.lower(key, count).compile()
+    compile_s = time.perf_counter() - began
+    jax.block_until_ready(compiled(key, count))
+    while True:
+        began = time.perf_counter()
+        jax.block_until_ready(compiled(key, count))
+        took = time.perf_counter() - began
+        if took >= seconds:
+            return Speed(count * population / took, compile_s)
+        count = int(count * min(10.0, max(2.0, 1.2 * seconds / took)))
+
+
+def on_host(method: Any, objective: Objective, dimension: int, seconds: float) -> Host:
+    """Return what ask and tell take for each batch, each a compiled call."""
+    ask, tell = jax.jit(method.ask), jax.jit(method.tell)
+    state = method.init(jax.random.key(0), region(dimension))
+    keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(1), 2)))
+    first, second = (jax.random.wrap_key_data(key) for key in keys)
+    host, batches, count = Timed(objective), 0, 0
+    for warm in (True, False):
+        began, host.seconds, batches = time.perf_counter(), 0.0, 0
+        while batches < 3 or (not warm and time.perf_counter() - began < seconds):
+            x, state = ask(first, state)
+            values = host(np.asarray(x)).astype(np.float32)
+            state, info = tell(second, state, x, values)
+            jax.block_until_ready(info)
+            batches, count = batches + 1, len(values)
+    return Host((time.perf_counter() - began - host.seconds) / batches, count)
+
+
+def region(dimension: int) -> Any:
+    """Return where to look: from the middle, within the bounds."""
+    from parafree.blackbox import Region
+
+    return Region(jnp.zeros(dimension), low=LOW, high=HIGH)

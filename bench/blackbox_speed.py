@@ -1,0 +1,129 @@
+"""Measure how fast ``parafree.blackbox`` asks and learns: ``python bench/blackbox_speed.py``.
+
+Beside the same algorithms of pycma, PyPop7 and evosax, in turn, in one process, on the same
+functions. What is measured is told in ``docs/blackbox-speed.md``. The last line of standard output
+is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import _blackbox_speed_peers as peers
+from _blackbox_speed_jax import evosax, measure, on_host, ours, region
+from _blackbox_speed_objectives import OBJECTIVES, Objective
+from _blackbox_speed_peers import PEERS, QUICK
+from _blackbox_speed_report import (
+    cost_table,
+    goals_of,
+    machine,
+    ratios_of,
+    speed_table,
+    write,
+)
+from optim_speed import Others
+from parafree.core.catalogue import cards
+
+DIMENSIONS = (10, 100, 1000)
+SPEED, COST = "evaluations per second", "compiling and batches"
+
+
+def say(text: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def made() -> dict[str, Any]:
+    """Return how to make every method of the room that asks and tells."""
+    return {card.name: card.make for card in cards("blackbox") if card.contract == "asktell"}
+
+
+def batch(method: Any, dimension: int) -> int:
+    """Return how many candidates a method asks for at a time."""
+
+    def ask(key: Any) -> Any:
+        return method.ask(key, method.init(key, region(dimension)))[0]
+
+    return int(jax.eval_shape(ask, jax.random.key(0)).shape[0])
+
+
+def speed(
+    name: str, objective: Objective, d: int, population: int | None, seconds: float
+) -> dict[str, Any]:
+    """Measure a method and its peers; they are given as many candidates in a batch."""
+    kind = type(made()[name]())
+    method = kind() if population is None else kind(population=population)
+    count = batch(method, d)
+    row = {"method": name, "objective": objective.name, "d": d, "population": count}
+    row |= measure(ours(method, objective, d), count, seconds)._asdict() | {"peers": {}}
+    same, found = PEERS[name], row["peers"]
+    members = population or count
+    if same.evosax and peers.installed("evosax"):
+        rival = evosax(same.evosax, members, objective, d)
+        found["evosax"] = measure(rival, members, seconds)._asdict()
+    if same.pycma is not None and peers.installed("cma"):
+        per_s = peers.pycma(same.pycma, members, objective, d, seconds)
+        found["pycma"] = {"per_s": per_s, "compile_s": 0.0}
+    if same.pypop7 and peers.installed("pypop7"):
+        per_s = peers.pypop7(same.pypop7, members, objective, d, seconds)
+        found["pypop7"] = {"per_s": per_s, "compile_s": 0.0}
+    times = (f"{row['per_s'] / x['per_s']:.3g} x {peer}" for peer, x in found.items())
+    say(f"{name}, d {d}, {count}, {objective.name}: {row['per_s']:,.0f}/s, {', '.join(times)}")
+    return row
+
+
+def costs(name: str, d: int, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure how long a method compiles, and a batch of it with a function on the host."""
+    method, objective = made()[name](), OBJECTIVES[0]
+    about = {"method": name, "d": d}
+    shown = measure(ours(method, objective, d), batch(method, d), 0.0)
+    host = on_host(method, objective, d, seconds)
+    say(f"{name}, d {d}: compiles {shown.compile_s:.2f} s, a batch {1e3 * host.batch_s:.2f} ms")
+    return about | {"compile_s": shown.compile_s}, about | host._asdict()
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few methods, under three minutes")
+    parser.add_argument("--methods", nargs="+", help="only these; by default all")
+    parser.add_argument("--dimensions", type=int, nargs="+", default=DIMENSIONS)
+    parser.add_argument("--seconds", type=float, help="of a turn; by default 0.5, quick 0.2")
+    parser.add_argument("--write", type=Path, help="put the tables into this Markdown file")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    seconds = args.seconds or (0.2 if args.quick else 0.5)
+    objectives = OBJECTIVES[1:2] if args.quick else OBJECTIVES
+    compared = [x for x in args.methods or (QUICK if args.quick else PEERS) if x in PEERS]
+    every = args.methods or (QUICK if args.quick else list(made()))
+    rows, compiles, hosts, others = [], [], [], Others()
+    for d in args.dimensions:
+        for name in compared:
+            for population in (None,) if args.quick else (None, 256):
+                rows += [speed(name, x, d, population, seconds) for x in objectives]
+        for name in every:
+            found = costs(name, d, seconds)
+            compiles.append(found[0])
+            hosts.append(found[1])
+    used = others.cores()
+    tables = {SPEED: speed_table(rows, seconds, used), COST: cost_table(compiles, hosts, used)}
+    for name, table in tables.items():
+        print(table, flush=True)
+        if args.write is not None:
+            write(args.write, name, table)
+    goals = goals_of(rows, compiles, hosts)
+    for name, goal in goals.items():
+        print(f"{name}: {'met' if goal['met'] else 'MISSED'}, {goal['value']:.3g} ({goal['at']})")
+    told = {"bench": "blackbox_speed", "ratios": ratios_of(rows), "goals": goals}
+    print(json.dumps(told | machine()))
+
+
+if __name__ == "__main__":
+    main()
