@@ -6,7 +6,7 @@ import math
 import pytest
 
 import parafree
-from parafree import Real, Space
+from parafree import Bool, Choice, Int, Real, Space
 from parafree.core.errors import StudyError, TrainableError
 from parafree.study._printed import Program
 from parafree.study.store import Store
@@ -216,3 +216,75 @@ def test_a_program_that_fails_or_says_nothing_is_told(tmp_path):
     assert "exited with status 3" in found.failures[0][1]
     with pytest.raises(TrainableError, match=r"has no \{units\}"):
         Program.parse("true {x} {y} {units}", PLANE.names)
+
+
+# Noise ------------------------------------------------------------------------------------
+
+
+def test_a_function_without_noise_is_asked_again_once(tmp_path):
+    found = _minimize(bowl, tmp_path / "p.db", evaluations=60)
+    configs = [tuple(trial.hparams.items()) for trial in found.trials]
+    assert len(configs) - len(set(configs)) == 1
+    assert found.noise == 0.0
+    assert found.error == 0.0
+    assert any("no noise" in line for line in found.explain())
+
+
+def test_noise_is_found_and_told_and_the_best_is_a_mean(tmp_path):
+    import random
+
+    def noisy(config):
+        return bowl(config) + random.gauss(0, 1)
+
+    found = _minimize(noisy, tmp_path / "p.db", evaluations=1500)
+    assert found.noise == pytest.approx(1, rel=0.5)
+    best = found.best
+    told = [t.loss for t in found.trials if t.hparams == best.hparams]
+    assert len(told) > 1
+    assert best.loss == pytest.approx(sum(told) / len(told))
+    assert found.error == pytest.approx(found.noise / math.sqrt(len(told)))
+    assert bowl(best.hparams) < 1  # less than one value can tell
+    assert any("noise" in line for line in found.explain())
+
+
+# Mixed spaces -----------------------------------------------------------------------------
+
+MIXED = Space(
+    kind=Choice(["round", "steep", "flat"]),
+    count=Int(1, 40),
+    x=Real(-5, 5),
+    depth=Real(0, 1, when="kind == 'steep'"),
+    constraints=["count + x < 30"],
+)
+
+
+def mixed(config):
+    extra = {"round": 3.0, "steep": config.get("depth", 9.0) ** 2, "flat": 5.0}[config["kind"]]
+    return extra + (config["count"] - 26) ** 2 / 10 + (config["x"] - 2.5) ** 2
+
+
+def test_all_kinds_of_parameters_are_searched_together(tmp_path):
+    found = _minimize(mixed, tmp_path / "p.db", MIXED, evaluations=600)
+    best = found.best.hparams
+    assert (best["kind"], best["count"]) == ("steep", 26)
+    assert found.best.loss < 1e-3
+    for trial in found.trials:
+        assert MIXED.check(trial.hparams) == trial.hparams
+    assert "CatCMAES" in found.method
+
+
+def test_no_configuration_is_tried_twice_and_none_is_left_out(tmp_path):
+    """A space of 24 points is searched to its end, and one point is asked for again."""
+    space = Space(a=Choice(list("pqrs")), n=Int(0, 2), b=Bool())
+    value = lambda c: 10 * "rspq".index(c["a"]) + abs(c["n"] - 1) + c["b"]  # noqa: E731
+    found = _minimize(value, tmp_path / "p.db", space, evaluations=25)
+    assert len({tuple(trial.hparams.items()) for trial in found.trials}) == 24
+    assert found.best.loss == 0
+
+
+def test_a_narrow_region_of_feasible_points_is_found(tmp_path):
+    space = Space(x=Real(0, 1), y=Real(0, 1), constraints=["x - y < 0.01", "y - x < 0.01"])
+    found = _minimize(
+        lambda c: (c["x"] - 0.7) ** 2 + c["y"] ** 2, tmp_path / "p.db", space, evaluations=200
+    )
+    assert found.best.loss == pytest.approx(0.245, abs=0.01)  # x about y about 0.35

@@ -13,8 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._frame import Frame, frame
+from parafree.blackbox._kinds import kinds_of
 from parafree.blackbox._restarts import RestartInfo, Restarting, RestartState
+from parafree.blackbox._sampled import Sampled
 from parafree.blackbox.bipop import BIPOP
+from parafree.blackbox.cat_cmaes import CatCMAES
 from parafree.blackbox.cmaes import CMAES
 from parafree.blackbox.sep_cmaes import SepCMAES
 from parafree.core.card import Card
@@ -93,7 +96,10 @@ class Auto(eqx.Module):
 
     def method(self, where: Frame) -> Restarting:
         """Return the method that searches in a frame."""
-        kind = CMAES if where.dimension <= _FULL else SepCMAES
+        if kinds_of(where.form, where.dimension).discrete:
+            kind: type[Sampled] = CatCMAES
+        else:
+            kind = CMAES if where.dimension <= _FULL else SepCMAES
         size = kind().size(where.dimension)
         return BIPOP(kind(population=max(size, self.batch or 0)))
 
@@ -119,6 +125,21 @@ class Auto(eqx.Module):
         where = state.inner.core.frame
         mean = (jnp.asarray(u, where.dtype) - where.origin) / where.scale
         return eqx.tree_at(lambda s: s.inner.core.mean, state, mean)
+
+    def mean(self, state: RestartState) -> Any:
+        """Return the candidate in the middle of the distribution."""
+        core = state.inner.core
+        return core.frame.point(core.mean)
+
+    def widen(self, state: RestartState) -> RestartState:
+        """Return the state with twice the population in this run, as far as there is room.
+
+        For an objective that is so noisy that a generation's values hardly tell its candidates
+        apart: larger generations average over the noise.
+        """
+        room = jnp.int32(state.values.shape[0])
+        population = jnp.minimum(2 * state.run.population, room)
+        return state._replace(run=state.run._replace(population=population))
 
     def _within(self, state: RestartState) -> Restarting:
         return self.method(state.inner.core.frame)

@@ -140,6 +140,7 @@ def _summary(found: Minimum, page: Path | None) -> dict[str, Any]:
         "restarts": found.restarts,
         "found_again": found.found_again,
         "noise": found.noise,
+        "error": found.error,
         "report": page and str(page),
     }
 
@@ -151,7 +152,8 @@ def _print(found: Minimum, page: Path | None) -> None:
     if best is None or best.loss is None:
         typer.echo("best     nothing yet: no evaluation gave a finite value")
     else:
-        typer.echo(f"best     {number(best.loss)} (evaluation {best.id})")
+        error = f" ± {number(found.error)}" if found.error else ""
+        typer.echo(f"best     {number(best.loss)}{error} (evaluation {best.id})")
         for name, value in best.hparams.items():
             typer.echo(f"           {name} = {number(value)}")
     for line in found.explain():

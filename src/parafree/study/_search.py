@@ -6,13 +6,17 @@ the whole batch is out and a worker is free, one more candidate is drawn from th
 the first values to arrive make the batch, and one that comes too late counts for the best alone. So
 no worker waits for another one, and an evaluation that hangs holds up nothing but itself.
 
+Whether there is noise is found by asking again: for the best point of the first batch, and now and
+then for the best of all. Where there is none, no other configuration is evaluated twice.
+Where there is, each batch asks once more for a point that looks good, or for the mean of the
+distribution, and populations grow while the values of a batch differ no more than noise does.
+
 Everything is a function of the questions and answers in their order, so a replay of them rebuilds
 it to the last bit.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from dataclasses import dataclass, field
@@ -23,13 +27,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from parafree.blackbox import Status
 from parafree.blackbox.auto import Auto
 from parafree.core.keys import key_from_names
 from parafree.core.space import Space
-from parafree.study._values import Values
+from parafree.study._values import Values, text_of
 
 _DRAWS = 8  # batches drawn to find candidates that keep the constraints
-_BARREN = 50  # batches in a row without a new configuration, after which one is drawn evenly
+_UNCLEAR = 3  # batches drowned in noise, more than not, after which populations grow
+_AGAIN = 100  # configurations before the second question about noise, and ten times that each
+_BARREN = 20  # batches in a row without a new configuration, after which one is drawn evenly
 
 
 @dataclass(eq=False)
@@ -59,6 +66,7 @@ class Run:
 
     best: float = math.inf
     evaluations: int = 0
+    ended: str = ""  # why the method began again after it
 
 
 class Search:
@@ -78,7 +86,8 @@ class Search:
         self._tools = _Tools(Auto(batch), space, seed)
         self._queue: deque[_Candidate] = deque()  # to be handed out
         self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
-        self._batches = self._strays = 0
+        self._batches = self._strays = self._unclear = 0
+        self._next_doubt = 1  # configurations after which noise is asked about
         self._batch = self._new_batch()
 
     @property
@@ -165,14 +174,43 @@ class Search:
             return
         if batch.size:
             n = batch.size
-            told = self._tools.learn(
-                batch.number, np.stack(batch.draws[:n]), np.array(batch.values[:n])
-            )
+            values = np.array(batch.values[:n])
+            told = self._tools.learn(batch.number, np.stack(batch.draws[:n]), values)
             self.population = int(told.population)
-            while len(self.runs) <= int(told.restarts):
+            if int(told.restarts) >= len(self.runs):
+                self.runs[-1].ended = Status(int(told.status)).name
                 self.runs.append(Run())
+            if self.values.noisy:
+                self._listen(values)
         self._queue.clear()
         self._batch = self._new_batch()
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """Queue what is asked to learn about noise, before anything else."""
+        key = None
+        if self.values.noisy and self._batch.number % 2:
+            u = self._tools.mean()
+            if np.all(self._space.feasible(self._space.decode(u))):
+                self._queue.append(self._candidate(u, None))
+        elif self.values.noisy:
+            key = self.values.doubtful()
+        elif len(self.values.told) >= self._next_doubt:
+            self._next_doubt = max(_AGAIN, 10 * self._next_doubt)
+            key = self.values.lowest()
+        if key is not None:
+            self._queue.append(_Candidate(None, self.values.configs[key], key))
+
+    def _listen(self, values: np.ndarray) -> None:
+        """Let populations grow while the values of batches differ no more than noise does."""
+        finite = values[np.isfinite(values)]
+        if len(finite) < 2:
+            return
+        noise = self.values.noise or 0.0
+        self._unclear = max(0, self._unclear + (1 if np.var(finite) < 2 * noise**2 else -1))
+        if self._unclear >= _UNCLEAR:
+            self._unclear = 0
+            self._tools.widen()
 
     def _stray(self) -> None:
         """Queue a point that the method did not draw: one that is new, if there is any."""
@@ -183,8 +221,10 @@ class Search:
         self._queue.append((new or points)[0])
 
     def _candidate(self, u: np.ndarray, draws: Any) -> _Candidate:
-        config = self._space.config(u)
-        return _Candidate(draws, config, json.dumps(config, sort_keys=True))
+        return self._named(self._space.config(u), draws)
+
+    def _named(self, config: dict[str, Any], draws: Any = None) -> _Candidate:
+        return _Candidate(draws, config, text_of(config))
 
 
 class _Tools:
@@ -220,6 +260,16 @@ class _Tools:
         with jax.enable_x64(True):
             self._state = _move(self._state, self._method, jnp.asarray(u))
 
+    def widen(self) -> None:
+        """Let the method take twice the population from now on."""
+        with jax.enable_x64(True):
+            self._state = _widen(self._state, self._method)
+
+    def mean(self) -> np.ndarray:
+        """Return the unit point around which the method draws."""
+        with jax.enable_x64(True):
+            return np.asarray(_mean(self._method, self._space, self._state))
+
     def even(self, number: int, n: int) -> np.ndarray:
         """Draw unit points evenly where the constraints are kept."""
         with jax.enable_x64(True):
@@ -251,3 +301,13 @@ def _learn(state: Any, method: Auto, told: tuple[Any, Any, jax.Array]) -> Any:
 @partial(jax.jit, static_argnums=1, donate_argnums=0)
 def _move(state: Any, method: Auto, u: jax.Array) -> Any:
     return method.move(state, u)
+
+
+@partial(jax.jit, static_argnums=1, donate_argnums=0)
+def _widen(state: Any, method: Auto) -> Any:
+    return method.widen(state)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _mean(method: Auto, space: Space, state: Any) -> jax.Array:
+    return space.encode(method.mean(state))

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+_ELITE = 32  # configurations whose values are looked at together
+_RECENT = 30  # differences between equal configurations from which the noise is estimated
+
+
+def text_of(config: Mapping[str, Any]) -> str:
+    """Return a configuration as text, which tells it from every other one.
+
+    Example:
+        >>> text_of({"x": 0.5, "sizes": (1, 2)})
+        '{"sizes": [1, 2], "x": 0.5}'
+    """
+    return json.dumps(config, sort_keys=True)
 
 
 @dataclass
@@ -16,25 +32,42 @@ class Values:
         >>> values.add("a", {"x": 1}, 2.0)
         >>> values.exact("a"), values.exact("b")
         (2.0, None)
+        >>> values.add("a", {"x": 1}, 4.0)
+        >>> values.exact("a"), values.mean("a"), round(values.noise, 3)
+        (None, 3.0, 1.414)
     """
 
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     told: dict[str, list[float]] = field(default_factory=dict)
-    _squares: float = 0.0  # of differences from the means of configurations
-    _free: int = 0  # degrees of freedom of that sum
+    noisy: bool = False  # whether one configuration has had different values
+    asked_again: int = 0  # evaluations of a configuration that had a finite value
+    _elite: list[str] = field(default_factory=list)  # the lowest means
+    _sure: set[str] = field(default_factory=set)  # asked for more than once
+    _squares: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def add(self, key: str, config: dict[str, Any], value: float) -> None:
         """Take in a value; what is not finite is infinite."""
         value = value if math.isfinite(value) else math.inf
+        before = self.mean(key)
         known = self.told.setdefault(key, [])
         self.configs.setdefault(key, config)
-        finite = [each for each in known if math.isfinite(each)]
-        if finite and math.isfinite(value):
-            # One value more changes the sum of squares by this much.
-            n, mean = len(finite), math.fsum(finite) / len(finite)
-            self._squares += n / (n + 1) * (value - mean) ** 2
-            self._free += 1
         known.append(value)
+        if math.isfinite(before) and math.isfinite(value):
+            # In units of one value's variance: that of a mean of n is one n-th.
+            n = len(known) - 1
+            self._squares.append(n / (n + 1) * (value - before) ** 2)
+            self.asked_again += 1
+            self._sure.add(key)
+            self.noisy = self.noisy or value != before
+        if key not in self._elite:
+            self._elite.append(key)
+        self._elite.sort(key=self.mean)
+        del self._elite[_ELITE:]
+
+    def mean(self, key: str) -> float:
+        """Return the mean of a configuration's values; infinite where one is, or none is known."""
+        known = self.told.get(key)
+        return math.fsum(known) / len(known) if known else math.inf
 
     def exact(self, key: str) -> float | None:
         """Return the value of a configuration, if it is known and would be the same again."""
@@ -42,16 +75,40 @@ class Values:
         return None if known is None or self.noisy else known[0]
 
     @property
-    def asked_again(self) -> int:
-        """How many evaluations had been made before."""
-        return self._free
-
-    @property
     def noise(self) -> float | None:
         """The standard deviation between values of one configuration; ``None``: not known."""
-        return math.sqrt(self._squares / self._free) if self._free else None
+        if not self._squares:
+            return None
+        return math.sqrt(math.fsum(self._squares) / len(self._squares))
 
-    @property
-    def noisy(self) -> bool:
-        """Whether one configuration has had different values."""
-        return self._squares > 0
+    def error(self, key: str) -> float:
+        """Return the standard error of a configuration's mean."""
+        return (self.noise or 0.0) / math.sqrt(max(len(self.told.get(key, ())), 1))
+
+    def lowest(self) -> str | None:
+        """Return the configuration with the lowest mean, which may be lucky."""
+        key = self._elite[0] if self._elite else None
+        return key if key is not None and math.isfinite(self.mean(key)) else None
+
+    def doubtful(self) -> str | None:
+        """Return the configuration that is worth another evaluation, if there is a finite one.
+
+        It is the lowest of those that have been asked for least: one that is low by luck alone is
+        found out, and one that is not becomes certain.
+        """
+        finite = [key for key in self._elite if math.isfinite(self.mean(key))]
+        if not finite:
+            return None
+        return min(finite, key=lambda key: self.mean(key) + self.error(key))
+
+    def best(self) -> str | None:
+        """Return the configuration to recommend.
+
+        Where there is noise it is the one whose mean is lowest with twice its error added, among
+        those that were asked for more than once.
+        """
+        finite = [key for key in self._elite if math.isfinite(self.mean(key))]
+        sure = [key for key in finite if len(self.told[key]) > 1] if self.noisy else []
+        return min(
+            sure or finite, key=lambda key: self.mean(key) + 2 * self.error(key), default=None
+        )

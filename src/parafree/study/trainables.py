@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -49,7 +49,7 @@ def load_target(target: str) -> Any:
         >>> load_target("math:floor")(2.5)
         2
     """
-    module, place, found = _find(target)
+    module, place, found = _find(target, _candidates)
     if found is not None:
         return instance_of(found)
     candidates = _candidates(module)
@@ -72,7 +72,7 @@ def load_function(target: str) -> Any:
         >>> load_function("math:floor")(2.5)
         2
     """
-    module, place, found = _find(target)
+    module, place, found = _find(target, _functions)
     if found is None:
         candidates = _functions(module)
         if len(candidates) != 1:
@@ -152,7 +152,9 @@ def space_of(trainable: Any) -> Any | None:
     return own if own is not None else getattr(trainable, "__globals__", {}).get("space")
 
 
-def _find(target: str) -> tuple[ModuleType, str, Any]:
+def _find(
+    target: str, among: Callable[[ModuleType], dict[str, Any]]
+) -> tuple[ModuleType, str, Any]:
     """Return the module that ``target`` is about, where it is, and what it names in it."""
     place, name = _split(target)
     is_file = place.endswith(".py") or Path(place).is_file()
@@ -160,7 +162,7 @@ def _find(target: str) -> tuple[ModuleType, str, Any]:
     found: Any = module if name else None
     for part in filter(None, name.split(".")):
         if not hasattr(found, part):
-            raise _no_such(module, place, name)
+            raise _no_such(place, name, list(filter(None, among(module))))
         found = getattr(found, part)
     return module, place, found
 
@@ -230,8 +232,7 @@ def _not_one(
     return TrainableError(f"there is no {what}", where=place, fix=fix)
 
 
-def _no_such(module: ModuleType, place: str, name: str) -> TrainableError:
-    candidates = [found for found in _candidates(module) if found]
+def _no_such(place: str, name: str, candidates: list[str]) -> TrainableError:
     hint = f"it has {_and(candidates)}" if candidates else "and nothing in it is a trainable"
     return TrainableError(
         f"there is no {name!r} there; {hint}", where=place, fix="check the name after the colon"

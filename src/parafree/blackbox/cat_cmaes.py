@@ -1,0 +1,250 @@
+"""CatCMA with margin: CMA-ES for numbers, whole numbers and options at once.
+
+Ryoki Hamano, Masahiro Nomura, Shota Saito, Kento Uchida, Shinichi Shirakawa, "CatCMA with Margin:
+Stochastic Optimization for Continuous, Integer, and Categorical Variables", GECCO 2025,
+arXiv:2504.07884.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtr
+
+from parafree.blackbox import _categorical, _margin
+from parafree.blackbox._categorical import Options
+from parafree.blackbox._frame import Frame
+from parafree.blackbox._kinds import Kinds, kinds_of
+from parafree.blackbox._margin import Margin
+from parafree.blackbox._progress import Status, worse
+from parafree.blackbox._ranking import weigh
+from parafree.blackbox._sampled import Best, Core, Sampled
+from parafree.blackbox.cmaes import CMAES, CMAESState
+from parafree.core.card import Card
+
+_NORMAL = CMAES()
+_WAIT = 20  # generations, at least, without a lower value after which a run is over
+_TRIES = 3  # how often every option should have been tried by then
+
+
+class CatCMAESState(NamedTuple):
+    """Where CatCMA with margin stands; d coordinates of which g are drawn normally."""
+
+    core: Core
+    normal: CMAESState  # of the g coordinates; of one that stands for nothing where there are none
+    margin: Margin  # of the whole numbers
+    options: Options  # of the choices
+    lowest: jax.Array  # (), the lowest value of this run
+    waited: jax.Array  # (), share of the patience that has passed since then
+
+
+class CatCMAES(Sampled):
+    """Minimise over numbers, whole numbers and options at once.
+
+    Numbers and whole numbers are drawn from one normal distribution, whose covariance is learned,
+    and the latter rounded; options are drawn from distributions of their own. No variable ever
+    settles: every value keeps a probability of being tried again.
+
+    Args:
+        population: candidates in a batch, at least 4; static. ``None`` takes 4 + 3 log d.
+        spread: the first step size, in units of the scale; a leaf, above 0.
+        limits: when the search ends by itself.
+
+    Returns:
+        An ask-and-tell method. ``info`` is the room's record; its status says how the search ended.
+
+    Raises:
+        MethodError: ``population`` is no whole number of at least 4.
+
+    Cost:
+        That of :class:`parafree.blackbox.CMAES`, a solution of g equations where there are whole
+        numbers, and O(n m k) for m choices among k options.
+
+    Source:
+        arXiv:2504.07884, algorithm 1 and section 4; the authors' implementation for constants.
+
+    Differs:
+        Bounds are met by mirroring, without a penalty. Whole numbers in a logarithmic range have
+        cells as wide as their ratio. A run ends as well when no lower value was found for as long
+        as it takes to try each option a few times.
+
+    Example:
+        >>> from parafree import Choice, Int, Real, Space, run
+        >>> space = Space(x=Real(-3, 3), n=Int(-5, 5), kind=Choice(["a", "b", "c"]))
+        >>> bowl = lambda p: (p["x"] - 1) ** 2 + (p["n"] - 2) ** 2 + (p["kind"] != 1)
+        >>> result = run(CatCMAES(), bowl, space, jax.random.key(0), steps=80)
+        >>> print(result.p["x"].round(2), result.p["n"], result.p["kind"])
+        1.0 2 1
+    """
+
+    def draws(self, dimension: int) -> int:
+        """Return how many standard normal numbers make a candidate; the last may stand for none."""
+        return dimension + 1
+
+    def begin(self, core: Core) -> CatCMAESState:
+        """Return the state in which nothing was learned yet."""
+        kinds, dtype = _kinds(core.frame), core.frame.dtype
+        columns = _columns(kinds, core.frame.dimension)
+        mean = _padded(core.mean)[columns]
+        inner = core._replace(
+            frame=_part(core.frame, columns),
+            mean=mean,
+            best=Best(mean, core.best.value),
+            asked=jnp.zeros((core.asked.shape[0], len(columns)), dtype),
+        )
+        return CatCMAESState(
+            core,
+            _NORMAL.begin(inner),
+            _margin.start(len(kinds.whole), dtype),
+            _categorical.start(kinds.counts, dtype) if kinds.counts else _no_options(dtype),
+            jnp.full((), jnp.inf, dtype),
+            jnp.zeros((), dtype),
+        )
+
+    def place(self, state: CatCMAESState, draws: jax.Array) -> jax.Array:
+        """Return rounded normal coordinates, and the middles of the cells of options."""
+        kinds, d = _kinds(state.core.frame), state.core.frame.dimension
+        x = self._normal_x(state, draws)
+        whole = np.arange(len(kinds.continuous), len(kinds.gaussian))
+        # Beyond its bounds a whole number is its last one; others are mirrored by the frame.
+        x = x.at[:, whole].set(kinds.cells.middle(x[:, whole])) if len(whole) else x
+        placed = jnp.zeros((draws.shape[0], d + 1), x.dtype)
+        placed = placed.at[:, _columns(kinds, d)].set(x)[:, :d]
+        if not kinds.options:
+            return placed
+        counts = jnp.asarray(kinds.counts, x.dtype)
+        u = (self._picked(state, draws).astype(x.dtype) + 0.5) / counts
+        return placed.at[:, np.array(kinds.options)].set(4 * u - 2)
+
+    def deviation(self, state: CatCMAESState) -> jax.Array:
+        """Return that of the continuous coordinates; where there are none, that of the start.
+
+        Whole numbers and options never settle, so their deviations say nothing about the end.
+        """
+        kinds, d = _kinds(state.core.frame), state.core.frame.dimension
+        if not kinds.continuous:
+            return jnp.full(d, state.core.first)
+        normal = _NORMAL.deviation(state.normal)[: len(kinds.continuous)]
+        return jnp.zeros(d, normal.dtype).at[np.array(kinds.continuous)].set(normal)
+
+    def learn(
+        self, state: CatCMAESState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> CatCMAESState:
+        """Move the normal distribution, keep its margin, move the options."""
+        kinds = _kinds(state.core.frame)
+        columns = _columns(kinds, state.core.frame.dimension)
+        weights = weigh(values, count).positive
+        before = state.normal._replace(
+            core=state.normal.core._replace(progress=state.core.progress)
+        )
+        z, margin = draws[:, columns], state.margin
+        served = jnp.zeros(len(kinds.whole), bool)
+        if kinds.whole:
+            z, served = self._centred(state, draws, weights > 0)
+        normal = _NORMAL.learn(before, z, values, count)
+        if kinds.whole:
+            normal, margin = _corrected(kinds, normal, margin, served)
+        options = state.options
+        if kinds.options:
+            least = _margin.least_of(kinds.discrete)
+            picked = self._picked(state, draws)
+            options = _categorical.learn(options, picked, weights, kinds.counts, least)
+        mean = jnp.zeros(state.core.mean.shape[0] + 1, z.dtype).at[columns].set(normal.core.mean)
+        core = state.core._replace(mean=mean[:-1], sigma=normal.core.sigma)
+        lowest = jnp.minimum(state.lowest, jnp.min(values))
+        waited = state.waited + 1 / _patience(kinds, count, z.dtype)
+        waited = jnp.where(lowest < state.lowest, jnp.zeros_like(waited), waited)
+        return CatCMAESState(core, normal, margin, options, lowest, waited)
+
+    def trouble(self, state: CatCMAESState) -> jax.Array:
+        """Return STAGNATED where every option was tried in vain, or what CMA-ES has."""
+        kinds = _kinds(state.core.frame)
+        patience = jnp.asarray(self.limits.patience, state.waited.dtype)
+        late = bool(kinds.discrete) & (state.waited > patience)
+        stagnated = jnp.where(late, jnp.int32(Status.STAGNATED), jnp.int32(Status.OK))
+        return worse(stagnated, _NORMAL.trouble(state.normal))
+
+    def _normal_x(self, state: CatCMAESState, draws: jax.Array) -> jax.Array:
+        kinds, core = _kinds(state.core.frame), state.normal.core
+        columns = _columns(kinds, state.core.frame.dimension)
+        x = _NORMAL.place(state.normal, draws[:, columns])
+        return core.mean + _stretch(kinds, state) * (x - core.mean) if kinds.whole else x
+
+    def _picked(self, state: CatCMAESState, draws: jax.Array) -> jax.Array:
+        kinds = _kinds(state.core.frame)
+        u = ndtr(draws[:, np.array(kinds.options)])
+        return _categorical.pick(state.options, u)
+
+    def _centred(
+        self, state: CatCMAESState, draws: jax.Array, selected: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the draws of the centred candidates, and which whole numbers were left."""
+        kinds, core = _kinds(state.core.frame), state.normal.core
+        m = len(kinds.continuous)
+        x = self._normal_x(state, draws)
+        moved, served = _margin.centre(kinds.cells, core.mean[m:], x[:, m:], selected)
+        shift = jnp.zeros_like(x).at[:, m:].set(moved - x[:, m:])
+        y = shift / (core.sigma * _stretch(kinds, state))
+        z = draws[:, _columns(kinds, state.core.frame.dimension)]
+        return z + jnp.linalg.solve(state.normal.root, y.T).T, served
+
+
+def _corrected(
+    kinds: Kinds, normal: CMAESState, margin: Margin, served: jax.Array
+) -> tuple[CMAESState, Margin]:
+    m, least = len(kinds.continuous), _margin.least_of(kinds.discrete)
+    deviation = _NORMAL.deviation(normal)[m:]
+    mean, margin = _margin.correct(
+        kinds.cells, margin, normal.core.mean[m:], deviation, served, least
+    )
+    core = normal.core._replace(mean=normal.core.mean.at[m:].set(mean))
+    return normal._replace(core=core), margin
+
+
+def _stretch(kinds: Kinds, state: CatCMAESState) -> jax.Array:
+    ones = jnp.ones(len(kinds.continuous), state.margin.stretch.dtype)
+    return jnp.concatenate([ones, state.margin.stretch])
+
+
+def _patience(kinds: Kinds, count: jax.Array, dtype: object) -> jax.Array:
+    """Return for how many generations a run may go on without a lower value."""
+    most = max((*(3,) * bool(kinds.whole), *kinds.counts), default=2)
+    tries = _TRIES * (most - 1) / _margin.least_of(kinds.discrete)
+    return _WAIT + tries / jnp.asarray(count, dtype)
+
+
+def _kinds(where: Frame) -> Kinds:
+    return kinds_of(where.form, where.dimension)
+
+
+def _columns(kinds: Kinds, dimension: int) -> np.ndarray:
+    """Return the columns that are drawn normally; the one behind the last where there are none."""
+    return np.array(kinds.gaussian or (dimension,))
+
+
+def _padded(mean: jax.Array) -> jax.Array:
+    return jnp.concatenate([mean, jnp.zeros(1, mean.dtype)])
+
+
+def _part(where: Frame, columns: np.ndarray) -> Frame:
+    """Return the frame of some coordinates; what it would decode to does not matter."""
+    rows = [where.origin, where.scale, where.low, where.high]
+    return Frame(*(_padded(row)[columns] for row in rows), form=None)
+
+
+def _no_options(dtype: object) -> Options:
+    zero = jnp.zeros((), dtype)
+    return Options(jnp.zeros((0, 1), dtype), jnp.zeros((0, 1), dtype), zero, zero + 1)
+
+
+card = Card(
+    method=CatCMAES,
+    contract="asktell",
+    paper="Hamano, Nomura, Saito, Uchida, Shirakawa 2025, arXiv:2504.07884",
+    reference="the paper's rules in NumPy, draw for draw; the authors' success rates on SphereInt",
+    needs={"values"},
+    free_of={"gradient", "learning rate", "population size", "encoding of discrete variables"},
+)

@@ -1,0 +1,66 @@
+"""The search that chooses: which method it takes, and that it does as that method does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from parafree import Choice, Int, Real, Space, run
+from parafree.blackbox import BIPOP, CMAES, Auto, CatCMAES, Region, SepCMAES
+from parafree.blackbox._frame import frame
+from parafree.core.errors import MethodError
+
+
+@pytest.mark.parametrize(
+    ("p", "kind"),
+    [
+        (jnp.zeros(1), CMAES),
+        (jnp.zeros(100), CMAES),
+        (jnp.zeros(101), SepCMAES),
+        (Space(x=Real(0, 1), y=Real(0, 1)), CMAES),
+        (Space(x=Real(0, 1), n=Int(0, 9)), CatCMAES),
+        (Space(c=Choice(["a", "b"])), CatCMAES),
+        (Space(x=Real(0, 1), only=Choice(["a"])), CMAES),
+    ],
+)
+def test_the_method_depends_on_dimension_and_kinds(p, kind):
+    assert type(Auto().method(frame(p)).method) is kind
+
+
+def test_reference_it_does_what_the_chosen_method_does(valley):
+    region = Region(jnp.zeros(3), low=-5, high=5)
+    chosen = run(Auto(), valley, region, jax.random.key(3), steps=60)
+    itself = run(BIPOP(CMAES()), valley, region, jax.random.key(3), steps=60)
+    np.testing.assert_array_equal(chosen.p, itself.p)
+    assert float(chosen.value) == float(itself.value)
+
+
+def test_a_batch_is_as_large_as_is_asked_for():
+    for batch, size in ((None, 7), (3, 7), (20, 20)):
+        state = Auto(batch=batch).init(jax.random.key(0), jnp.zeros(3))
+        assert Auto(batch=batch).draws(state).shape == (size, 3)
+    with pytest.raises(MethodError, match="batch"):
+        Auto(batch=0)
+
+
+def test_candidates_can_take_each_others_places():
+    """Told other draws than it asked for, the method learns from those."""
+    method, start = Auto(), jnp.zeros(2)
+    state = method.init(jax.random.key(0), start)
+    _, one = method.ask(jax.random.key(1), state)
+    candidates, two = method.ask(jax.random.key(2), state)
+    values = jnp.sum(candidates**2, axis=1)
+    key = jax.random.key(3)
+    tell = jax.jit(lambda state: method.tell(key, state, candidates, values)[0])
+    told, again = tell(two), tell(method.recall(one, method.draws(two)))
+    for a, b in zip(jax.tree.leaves(told), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_can_be_moved_to_a_point():
+    space = Space(x=Real(0, 10), y=Real(-1, 1))
+    method = Auto()
+    state = method.move(method.init(jax.random.key(0), space), jnp.array([0.3, 0.9]))
+    point = state.inner.core.frame.point(state.inner.core.mean)
+    assert float(point["x"]) == pytest.approx(3)
+    assert float(point["y"]) == pytest.approx(0.8)
