@@ -52,4 +52,6 @@ from parafree.blackbox.tpe import TPE as TPE
 from parafree.blackbox.umda import UMDA as UMDA
 from parafree.blackbox.wu_go import WUGO as WUGO
 from parafree.blackbox.xnes import XNES as XNES
-from parafree.blackbox.zeroth_order_frank_wolfe import ZerothOrderFrankWolfe as ZerothOrderFrankWolfe
+from parafree.blackbox.zeroth_order_frank_wolfe import (
+    ZerothOrderFrankWolfe as ZerothOrderFrankWolfe,
+)
