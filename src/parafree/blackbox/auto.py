@@ -128,8 +128,9 @@ class Auto(eqx.Module):
 
     def mean(self, state: RestartState) -> Any:
         """Return the candidate in the middle of the distribution."""
-        core = state.inner.core
-        return core.frame.point(core.mean)
+        middle = jnp.zeros_like(self.draws(state)[:1])
+        x = self._within(state).method.place(state.inner, middle)
+        return state.inner.core.frame.point(x[0])
 
     def widen(self, state: RestartState) -> RestartState:
         """Return the state with twice the population in this run, as far as there is room.

@@ -159,6 +159,10 @@ class CatCMAES(Sampled):
         waited = jnp.where(lowest < state.lowest, jnp.zeros_like(waited), waited)
         return CatCMAESState(core, normal, margin, options, lowest, waited)
 
+    def renew(self, state: CatCMAESState) -> CatCMAESState:
+        """Return the state with the root of the covariance, if that is due."""
+        return state._replace(normal=_NORMAL.renew(state.normal))
+
     def trouble(self, state: CatCMAESState) -> jax.Array:
         """Return STAGNATED where every option was tried in vain, or what CMA-ES has."""
         kinds = _kinds(state.core.frame)

@@ -15,7 +15,7 @@ from parafree.study._executor import Executor
 from parafree.study._fold import Fold
 from parafree.study.budget import Budget, Interrupt
 from parafree.study.events import Event
-from parafree.study.history import Trial
+from parafree.study.history import History, Trial
 from parafree.study.store import Clock, Span, Store
 
 _FLUSH_S = 0.25  # reports reach the disk at least this often
@@ -27,7 +27,9 @@ _HOPELESS = 100  # trials that may fail before the first loss; they use no budge
 class Journal:
     """Buffers events between the loop and the store, and applies them to the fold at once."""
 
-    def __init__(self, store: Store, study_id: int, session: int, fold: Fold, seq: int) -> None:
+    def __init__(
+        self, store: Store, study_id: int, session: int, fold: Fold | History, seq: int
+    ) -> None:
         self._store, self._study, self._session = store, study_id, session
         self._fold, self._seq = fold, seq
         self._events: list[Event] = []

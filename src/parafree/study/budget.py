@@ -46,6 +46,20 @@ class Budget:
         return (self.seconds, self.units, self.trials, self.target) == (None,) * 4
 
 
+def require_end(budget: Budget) -> None:
+    """Refuse a budget that limits nothing.
+
+    Raises:
+        StudyError: it is empty.
+    """
+    if budget.empty:
+        raise StudyError(
+            "nothing says when to stop",
+            where="budget",
+            fix="give a time, units, trials or a target",
+        )
+
+
 def seconds(duration: str | float) -> float:
     """Read a duration.
 

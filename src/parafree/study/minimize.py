@@ -12,12 +12,15 @@ from parafree.study import _spec
 from parafree.study._evaluation import Evaluation
 from parafree.study._jax_setup import use_compilation_cache
 from parafree.study._minimizer import Minimizer
-from parafree.study.minimum import Minimum
+from parafree.study.budget import Budget, require_end, seconds
+from parafree.study.minimum import Minimum, of_compiled, of_search
 from parafree.study.store import Store
+from parafree.study.study import Study
 from parafree.study.trainables import StopImport, in_worker, space_of
 from parafree.study.tune import tune
 from parafree.tune.random_search import RandomSearch
 
+COMPILED = "compiled"  # the kind of a study that ran on the device
 _SHARE = 2  # candidates in a batch for each worker, at least
 
 
@@ -34,6 +37,7 @@ def minimize(
     seed: int | None = None,
     workers: int | None = None,
     timeout: float | None = None,
+    compiled: bool | None = None,
     progress: bool | Callable[..., Any] = True,
 ) -> Minimum:
     """Find the configuration at which a function is smallest, asking for nothing but values.
@@ -55,6 +59,8 @@ def minimize(
         seed: of everything random in the study; 0 by default.
         workers: processes that evaluate; the number of cores by default.
         timeout: seconds after which an evaluation counts as hung, and as failed.
+        compiled: whether ``f`` is written in JAX and runs compiled on the device, in whole batches;
+            its options then arrive as numbers, as in a JAX trainable. Found out by default.
         progress: whether to show progress.
 
     Returns:
@@ -86,29 +92,69 @@ def minimize(
             where="space",
             fix="give at least one parameter a range, for example x=Real(0, 1)",
         )
+    name = _spec.name_of(f) if name is None else name
+    known = _known(store, name)
+    if compiled is None:
+        free = first is None and workers is None and timeout is None
+        compiled = known.get("kind") == COMPILED if known else free and _in_jax(f, space)
     use_compilation_cache()
+    if compiled:
+        budget = Budget(None if time is None else seconds(time), evaluations, None, target)
+        return _on_device(f, space, budget, name, store, seed, quiet=not progress)
     study = tune(
         Evaluation(f, timeout),
         space=space,
         time=time,
         trials=evaluations,
         target=target,
-        name=_spec.name_of(f) if name is None else name,
+        name=name,
         store=store,
         scheduler=RandomSearch(max_units=1),
-        sampler=_sampler(store, _spec.name_of(f) if name is None else name, workers),
+        sampler=_sampler(known, workers),
         first=first,
         seed=seed,
         repeats=0,
         workers=workers,
         progress=progress,
     )
-    return Minimum(study)
+    return of_search(study, study._fold._sampling)
 
 
-def _sampler(store: Any, name: str, workers: int | None) -> Minimizer:
-    """Return the sampler that a study has, or a new one's."""
+def _known(store: Any, name: str) -> Mapping[str, Any]:
+    """Return what a study of that name was created with; nothing where there is none."""
     with Store.open(store) as opened:
-        if name in opened and opened.find(name).spec["sampler"]["name"] == Minimizer.__name__:
-            return Minimizer(**opened.find(name).spec["sampler"]["settings"])
+        return opened.find(name).spec if name in opened else {}
+
+
+def _sampler(known: Mapping[str, Any], workers: int | None) -> Minimizer:
+    """Return the sampler that a study has, or a new one's."""
+    described = known.get("sampler", {})
+    if described.get("name") == Minimizer.__name__:
+        return Minimizer(**described["settings"])
     return Minimizer(batch=_SHARE * (workers or os.cpu_count() or 1))
+
+
+def _in_jax(f: Any, space: Any) -> bool:
+    from parafree.study._traceable import written_in_jax
+
+    return isinstance(space, Space) and written_in_jax(f, space)
+
+
+def _on_device(
+    f: Any,
+    space: Any,
+    budget: Budget,
+    name: str,
+    store: Any,
+    seed: int | None,
+    *,
+    quiet: bool,
+) -> Minimum:
+    """Run a function compiled."""
+    from parafree.study._compiled_session import describe, run_compiled
+
+    given = describe(f, space, seed)
+    require_end(budget)
+    opened = Store.open(store)
+    search = run_compiled(f, given, budget, store=opened, name=name, quiet=quiet)
+    return of_compiled(Study(opened, name), search)

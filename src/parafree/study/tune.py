@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +14,8 @@ from parafree.study import _spec
 from parafree.study._driver import Driver, Journal
 from parafree.study._executor import Executor, Usage
 from parafree.study._fold import Fold
-from parafree.study.budget import Budget, Interrupt, Stopwatch, seconds
+from parafree.study._records import find_or_create, versions
+from parafree.study.budget import Budget, Interrupt, Stopwatch, require_end, seconds
 from parafree.study.events import Event
 from parafree.study.history import Trial
 from parafree.study.progress import Progress
@@ -108,7 +107,7 @@ def tune(
     name = _spec.name_of(trainable) if name is None else name
     if name not in opened:
         _require_end(budget, scheduler)
-    record = _find_or_create(opened, name, given, first)
+    record = find_or_create(opened, name, given, first)
     with opened.lock(record.id), Interrupt() as interrupt:
         session = _Session(opened, record, trainable, scheduler, sampler, clock)
         with Progress(
@@ -135,12 +134,8 @@ def tune(
 
 
 def _require_end(budget: Budget, scheduler: Scheduler[Any] | None) -> None:
-    if budget.empty and not (scheduler is not None and scheduler.finite):
-        raise StudyError(
-            "nothing says when to stop",
-            where="budget",
-            fix="give a time, units, trials or a target",
-        )
+    if not (scheduler is not None and scheduler.finite):
+        require_end(budget)
 
 
 def _given(
@@ -168,44 +163,6 @@ def _given(
         "sampler": sampler and _spec.describe(sampler),
     }
     return given | {key: value for key, value in open_or.items() if value is not None}
-
-
-def _find_or_create(
-    store: Store, name: str, given: dict[str, Any], first: Sequence[Mapping[str, Any]] | None
-) -> StudyRecord:
-    if name in store:
-        record = store.find(name)
-        if first is not None:
-            given = given | {"first": _checked(first, record.spec["space"])}
-        _spec.compare({"first": []} | record.spec, given, name)
-        return record
-    if "space" not in given:
-        raise StudyError(
-            "nothing says what may vary",
-            where=f"study {name!r}",
-            fix="pass space=Space(...), or define `space` beside the function",
-        )
-    from parafree.tune import Deepening, SobolSampler
-
-    defaults = {
-        "objective": "loss",
-        "maximize": False,
-        "seed": 0,
-        "scheduler": _spec.describe(Deepening()),
-        "sampler": _spec.describe(SobolSampler()),
-    }
-    if first is not None:
-        given = given | {"first": _checked(first, given["space"])}
-    record = store.create(name, defaults | given)
-    # States that outlived a deleted database belong to another study of this name.
-    shutil.rmtree(store.folder(name), ignore_errors=True)
-    return record
-
-
-def _checked(first: Sequence[Mapping[str, Any]], space: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return configurations as the space writes them."""
-    checked = Space.from_dict(space).check
-    return [dict(checked(dict(config))) for config in first]
 
 
 class _Session:
@@ -236,7 +193,7 @@ class _Session:
         if events:
             self._plan = dict(events[0].data or {})
             _check_fixed(self._plan, fixed)
-        session = self._store.begin_session(self._record.id, _versions())
+        session = self._store.begin_session(self._record.id, versions())
         reason, executor, loop_s = "failed", None, 0.0
         try:
             executor = self._make_executor(shown.announce, **fixed)
@@ -334,10 +291,3 @@ def _check_fixed(plan: dict[str, Any], fixed: dict[str, Any]) -> None:
                 where=key,
                 fix="leave it out: the plan is part of the study",
             )
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    packages = ("parafree", "jax", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
