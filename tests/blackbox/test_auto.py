@@ -53,7 +53,7 @@ def test_candidates_can_take_each_others_places():
     key = jax.random.key(3)
     tell = jax.jit(lambda state: method.tell(key, state, candidates, values)[0])
     told, again = tell(two), tell(method.recall(one, method.draws(two)))
-    for a, b in zip(jax.tree.leaves(told), jax.tree.leaves(again), strict=True):
+    for a, b in zip(jax.tree.leaves(told.inner), jax.tree.leaves(again.inner), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

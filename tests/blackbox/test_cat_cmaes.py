@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -62,6 +62,7 @@ def _slow_correction(count, stretch, leaving, mean, deviation, served):
 def test_reference_the_margin_is_the_one_of_slow_equations(
     count, mean, deviation, stretch, leaving, served
 ):
+    assume(all(abs(mean - (4 * i / count - 2)) > 1e-9 for i in range(1, count)))
     with jax.enable_x64(True):
         one = lambda x: jnp.full(1, x)  # noqa: E731
         margin = _margin.Margin(one(stretch), one(leaving))

@@ -7,7 +7,7 @@ import pytest
 
 import parafree
 from parafree import Bool, Choice, Int, Real, Space
-from parafree.core.errors import StudyError, TrainableError
+from parafree.core.errors import SpaceError, StudyError, TrainableError
 from parafree.study._printed import Program
 from parafree.study.store import Store
 
@@ -80,6 +80,27 @@ def test_a_second_call_goes_on_where_the_first_stopped(whole, tmp_path):
     for evaluations in (30, 31, 150):
         _minimize(bowl, path, evaluations=evaluations)
     assert _journal(path) == whole
+
+
+def test_the_first_configurations_are_tried_first_and_searched_around(tmp_path):
+    known = [{"x": 2.9, "y": 3.9}, {"x": 0.5, "y": 0.5}]
+    found = _minimize(bowl, tmp_path / "p.db", evaluations=10, first=known)
+    assert [trial.hparams for trial in found.trials[:2]] == known
+    more = _minimize(bowl, tmp_path / "p.db", evaluations=12)  # they need not be said again
+    assert more.evaluations == 12
+    with pytest.raises(StudyError, match="another sampler"):
+        _minimize(bowl, tmp_path / "p.db", evaluations=13, first=known[:1])
+    with pytest.raises(SpaceError, match="z"):
+        _minimize(bowl, tmp_path / "q.db", evaluations=3, first=[{"z": 1.0}])
+
+
+def test_bounds_that_touch_are_refused_and_a_single_option_is_none(tmp_path):
+    with pytest.raises(SpaceError, match="low"):
+        Space(x=Real(1, 1))
+    single = Space(x=Real(0, 1), only=Choice(["a"]))
+    found = _minimize(lambda c: (c["x"] - 0.5) ** 2, tmp_path / "p.db", single, evaluations=40)
+    assert found.best.hparams["only"] == "a"
+    assert found.best.loss < 1e-2
 
 
 def test_another_seed_searches_elsewhere(whole, tmp_path):

@@ -121,10 +121,11 @@ class Auto(eqx.Module):
         return eqx.tree_at(lambda s: s.inner.core.asked, state, draws)
 
     def move(self, state: RestartState, u: jax.Array) -> RestartState:
-        """Return the state with its mean at a point u (d,) of the unit cube of a space."""
-        where = state.inner.core.frame
+        """Return the state with its run begun again at a point u (d,) of a space's unit cube."""
+        method, where = self._within(state).method, state.inner.core.frame
         mean = (jnp.asarray(u, where.dtype) - where.origin) / where.scale
-        return eqx.tree_at(lambda s: s.inner.core.mean, state, mean)
+        spread = jnp.asarray(method.spread, where.dtype) * state.run.spread
+        return state._replace(inner=method.begin(method.core(where, mean, spread)))
 
     def mean(self, state: RestartState) -> Any:
         """Return the candidate in the middle of the distribution."""

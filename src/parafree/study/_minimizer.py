@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,9 +16,11 @@ class Minimizer:
     Args:
         batch: candidates that the search may have under way at least, so that all workers have
             something to do.
+        first: configurations to try first; the search begins around the first of them.
     """
 
     batch: int
+    first: list[dict[str, Any]] = field(default_factory=list)
 
     learns = True  # from what it asked, so a replay of the journal must ask it again
 
@@ -26,7 +28,7 @@ class Minimizer:
         """Return a search of ``space`` that has asked nothing yet."""
         from parafree.study._search import Search
 
-        return Search(space, seed, self.batch)
+        return Search(space, seed, self.batch, self.first)
 
     def ask(self, state: Search, trial: int) -> dict[str, Any]:
         """Return the configuration of trial number ``trial``."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -76,9 +77,12 @@ class Search:
         space: where to search.
         seed: of everything random.
         batch: candidates in a batch at least.
+        first: configurations to try first; the method begins around the first of them.
     """
 
-    def __init__(self, space: Space, seed: int, batch: int) -> None:
+    def __init__(
+        self, space: Space, seed: int, batch: int, first: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self.values = Values()
         self.runs = [Run()]
         self.population = 0
@@ -89,6 +93,9 @@ class Search:
         self._batches = self._strays = self._unclear = 0
         self._next_doubt = 1  # configurations after which noise is asked about
         self._batch = self._new_batch()
+        self._queue.extend(self._named(dict(config)) for config in first)
+        if first:
+            self._tools.move(space.point(first[0]))
 
     @property
     def method(self) -> str:
@@ -295,7 +302,9 @@ def _propose(
 @partial(jax.jit, static_argnums=1, donate_argnums=0)
 def _learn(state: Any, method: Auto, told: tuple[Any, Any, jax.Array]) -> Any:
     draws, values, key = told
-    return method.tell(key, method.recall(state, draws), None, values)
+    ask, tell = jax.random.split(key)
+    _, state = method.ask(ask, state)  # for what else it draws, such as where it begins again
+    return method.tell(tell, method.recall(state, draws), None, values)
 
 
 @partial(jax.jit, static_argnums=1, donate_argnums=0)

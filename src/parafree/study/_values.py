@@ -108,7 +108,7 @@ class Values:
         those that were asked for more than once.
         """
         finite = [key for key in self._elite if math.isfinite(self.mean(key))]
-        sure = [key for key in finite if len(self.told[key]) > 1] if self.noisy else []
+        sure = sorted(self._sure) if self.noisy else []
         return min(
             sure or finite, key=lambda key: self.mean(key) + 2 * self.error(key), default=None
         )

@@ -13,6 +13,7 @@ from parafree.study._evaluation import Evaluation
 from parafree.study._jax_setup import use_compilation_cache
 from parafree.study._minimizer import Minimizer
 from parafree.study.budget import Budget, require_end, seconds
+from parafree.study.events import plain
 from parafree.study.minimum import Minimum, of_compiled, of_search
 from parafree.study.store import Store
 from parafree.study.study import Study
@@ -55,7 +56,7 @@ def minimize(
         target: stop at the first value at most this large.
         name: the study's name; the function's by default.
         store: path or URL of the database; ``parafree.db`` in this folder by default.
-        first: configurations to try first.
+        first: configurations to try first; the search begins around the first of them.
         seed: of everything random in the study; 0 by default.
         workers: processes that evaluate; the number of cores by default.
         timeout: seconds after which an evaluation counts as hung, and as failed.
@@ -110,8 +111,7 @@ def minimize(
         name=name,
         store=store,
         scheduler=RandomSearch(max_units=1),
-        sampler=_sampler(known, workers),
-        first=first,
+        sampler=_sampler(known, workers, space, first),
         seed=seed,
         repeats=0,
         workers=workers,
@@ -126,12 +126,20 @@ def _known(store: Any, name: str) -> Mapping[str, Any]:
         return opened.find(name).spec if name in opened else {}
 
 
-def _sampler(known: Mapping[str, Any], workers: int | None) -> Minimizer:
+def _sampler(
+    known: Mapping[str, Any],
+    workers: int | None,
+    space: Any,
+    first: Sequence[Mapping[str, Any]] | None,
+) -> Minimizer:
     """Return the sampler that a study has, or a new one's."""
+    settings: dict[str, Any] = {"batch": _SHARE * (workers or os.cpu_count() or 1)}
     described = known.get("sampler", {})
     if described.get("name") == Minimizer.__name__:
-        return Minimizer(**described["settings"])
-    return Minimizer(batch=_SHARE * (workers or os.cpu_count() or 1))
+        settings = dict(described["settings"])
+    if first is not None and isinstance(space, Space):
+        settings["first"] = [plain(space.check(config)) for config in first]
+    return Minimizer(**settings)
 
 
 def _in_jax(f: Any, space: Any) -> bool:
