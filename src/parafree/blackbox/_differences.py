@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from parafree.core.errors import MethodError
+from parafree.blackbox._asked import require_count
 
 
 class Differences(eqx.Module):
@@ -104,12 +104,7 @@ class IRDSA(Differences):
     count: int = eqx.field(default=6, static=True)
 
     def __check_init__(self) -> None:
-        if type(self.count) is not int or self.count < 1:
-            raise MethodError(
-                f"count is {self.count!r}",
-                where="parafree.blackbox.IRDSA",
-                fix="give a whole number of at least 1",
-            )
+        require_count("IRDSA", count=self.count)
 
     def directions(self, key: jax.Array, dimension: int, dtype: Any) -> jax.Array:
         """Draw the directions."""

@@ -17,7 +17,7 @@ from parafree.blackbox._asked import draw_rows, status, values
 from parafree.blackbox._differences import RDSA, Differences
 from parafree.blackbox._frame import Frame, Layout, frame
 from parafree.blackbox._sampled import choose
-from parafree.blackbox._sets import ConvexSet
+from parafree.blackbox._sets import ConvexSet, L2Ball
 from parafree.core.card import Card
 from parafree.core.contracts import Objective
 from parafree.core.errors import MethodError
@@ -82,7 +82,7 @@ class ZerothOrderFrankWolfe(eqx.Module):
     Example:
         >>> import parafree
         >>> from parafree.blackbox import L1Ball
-        >>> search = ZerothOrderFrankWolfe(L1Ball(1.0), rate=None)
+        >>> search = ZerothOrderFrankWolfe(L1Ball(1.0))
         >>> far = lambda p: jnp.sum((p - jnp.array([3.0, 0.5])) ** 2)
         >>> result = parafree.run(search, far, jnp.zeros(2), jax.random.key(0), steps=2000)
         >>> print(result.p.round(1))
@@ -158,11 +158,5 @@ card = Card(
     reference="algorithm 2 in slow NumPy with the same draws, for the three estimators",
     needs={"values", "linear minimisation"},
     free_of={"gradient", "projection", "learning rate"},
-    example=lambda: ZerothOrderFrankWolfe(_example_set()),
+    example=lambda: ZerothOrderFrankWolfe(L2Ball(3.0)),
 )
-
-
-def _example_set() -> ConvexSet:
-    from parafree.blackbox._sets import L2Ball
-
-    return L2Ball(3.0)
