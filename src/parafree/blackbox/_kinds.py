@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from parafree.core._space.parameter import Discrete
 from parafree.core.space import Int, Real, Space
 
 _EDGE = 2.0  # the bounds of a space, in units of the scale
@@ -74,6 +75,7 @@ def kinds_of(form: Any, dimension: int) -> Kinds:
     """Return the kinds of the columns of a space; of anything else all are continuous.
 
     Example:
+        >>> from parafree import Choice
         >>> kinds = kinds_of(Space(a=Real(0, 1), n=Int(1, 9), c=Choice(["x", "y"])), 3)
         >>> kinds.continuous, kinds.whole, kinds.options
         ((0,), (1,), (2,))
@@ -86,7 +88,7 @@ def kinds_of(form: Any, dimension: int) -> Kinds:
     options = [
         (i, p.cardinality)
         for i, p in parameters
-        if not isinstance(p, Real) and p.cardinality > 1 and (i, p) not in whole
+        if isinstance(p, Discrete) and p.cardinality > 1 and (i, p) not in whole
     ]
     return Kinds(
         continuous,

@@ -8,7 +8,7 @@ probability of leaving a cell grows only where leaving it has served.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ class Margin(NamedTuple):
     leaving: jax.Array  # (m,), probability of another whole number than the mean's
 
 
-def start(m: int, dtype: object) -> Margin:
+def start(m: int, dtype: Any) -> Margin:
     """Return the margin of a search that has not begun."""
     return Margin(jnp.ones(m, dtype), jnp.full(m, 0.5 - _LEAST, dtype))
 

@@ -7,7 +7,7 @@ arXiv:2504.07884.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -213,7 +213,7 @@ def _stretch(kinds: Kinds, state: CatCMAESState) -> jax.Array:
     return jnp.concatenate([ones, state.margin.stretch])
 
 
-def _patience(kinds: Kinds, count: jax.Array, dtype: object) -> jax.Array:
+def _patience(kinds: Kinds, count: jax.Array, dtype: Any) -> jax.Array:
     """Return for how many generations a run may go on without a lower value."""
     most = max((*(3,) * bool(kinds.whole), *kinds.counts), default=2)
     tries = _TRIES * (most - 1) / _margin.least_of(kinds.discrete)
@@ -235,11 +235,12 @@ def _padded(mean: jax.Array) -> jax.Array:
 
 def _part(where: Frame, columns: np.ndarray) -> Frame:
     """Return the frame of some coordinates; what it would decode to does not matter."""
-    rows = [where.origin, where.scale, where.low, where.high]
-    return Frame(*(_padded(row)[columns] for row in rows), form=None)
+    rows = (where.origin, where.scale, where.low, where.high)
+    origin, scale, low, high = (_padded(row)[columns] for row in rows)
+    return Frame(origin, scale, low, high, None)
 
 
-def _no_options(dtype: object) -> Options:
+def _no_options(dtype: Any) -> Options:
     zero = jnp.zeros((), dtype)
     return Options(jnp.zeros((0, 1), dtype), jnp.zeros((0, 1), dtype), zero, zero + 1)
 

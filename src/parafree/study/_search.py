@@ -21,17 +21,14 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from parafree.blackbox import Status
 from parafree.blackbox.auto import Auto
-from parafree.core.keys import key_from_names
 from parafree.core.space import Space
+from parafree.study._on_cube import OnCube
 from parafree.study._values import Values, text_of
 
 _DRAWS = 8  # batches drawn to find candidates that keep the constraints
@@ -87,7 +84,7 @@ class Search:
         self.runs = [Run()]
         self.population = 0
         self._space, self._seed = space, seed
-        self._tools = _Tools(Auto(batch), space, seed)
+        self._tools = OnCube(Auto(batch), space, seed)
         self._queue: deque[_Candidate] = deque()  # to be handed out
         self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
         self._batches = self._strays = self._unclear = 0
@@ -232,91 +229,3 @@ class Search:
 
     def _named(self, config: dict[str, Any], draws: Any = None) -> _Candidate:
         return _Candidate(draws, config, text_of(config))
-
-
-class _Tools:
-    """The method on the unit cube of a space, in double precision."""
-
-    def __init__(self, method: Auto, space: Space, seed: int) -> None:
-        self._method, self._space, self._seed = method, space, seed
-        with jax.enable_x64(True):
-            self._state = _init(method, space, self._key("init"))
-            self.size = method.draws(self._state).shape[0]
-            self.name = method.describe(self._state)
-
-    def _key(self, *names: str | int) -> jax.Array:
-        return key_from_names(self._seed, "minimize", *names)
-
-    def propose(self, batch: int, turn: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return unit points, what they are made of, and which keep the constraints."""
-        with jax.enable_x64(True):
-            key = self._key("ask", batch, turn)
-            found = _propose(self._method, self._space, key, self._state)
-            u, draws, feasible = jax.device_get(found)
-        return u, draws, np.broadcast_to(feasible, len(u))
-
-    def learn(self, batch: int, draws: np.ndarray, values: np.ndarray) -> Any:
-        """Tell the method a batch; return its info."""
-        with jax.enable_x64(True):
-            told = draws, values, self._key("tell", batch)
-            self._state, info = _learn(self._state, self._method, told)
-            return jax.device_get(info)
-
-    def move(self, u: np.ndarray) -> None:
-        """Let the method go on around a unit point."""
-        with jax.enable_x64(True):
-            self._state = _move(self._state, self._method, jnp.asarray(u))
-
-    def widen(self) -> None:
-        """Let the method take twice the population from now on."""
-        with jax.enable_x64(True):
-            self._state = _widen(self._state, self._method)
-
-    def mean(self) -> np.ndarray:
-        """Return the unit point around which the method draws."""
-        with jax.enable_x64(True):
-            return np.asarray(_mean(self._method, self._space, self._state))
-
-    def even(self, number: int, n: int) -> np.ndarray:
-        """Draw unit points evenly where the constraints are kept."""
-        with jax.enable_x64(True):
-            return np.asarray(self._space.sample(self._key("even", number), n))
-
-
-# Compiled once for each space and method, however many studies there are -------------------
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _init(method: Auto, space: Space, key: jax.Array) -> Any:
-    return method.init(key, space)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _propose(
-    method: Auto, space: Space, key: jax.Array, state: Any
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    candidates, state = method.ask(key, state)
-    return space.encode(candidates), method.draws(state), space.feasible(candidates)
-
-
-@partial(jax.jit, static_argnums=1, donate_argnums=0)
-def _learn(state: Any, method: Auto, told: tuple[Any, Any, jax.Array]) -> Any:
-    draws, values, key = told
-    ask, tell = jax.random.split(key)
-    _, state = method.ask(ask, state)  # for what else it draws, such as where it begins again
-    return method.tell(tell, method.recall(state, draws), None, values)
-
-
-@partial(jax.jit, static_argnums=1, donate_argnums=0)
-def _move(state: Any, method: Auto, u: jax.Array) -> Any:
-    return method.move(state, u)
-
-
-@partial(jax.jit, static_argnums=1, donate_argnums=0)
-def _widen(state: Any, method: Auto) -> Any:
-    return method.widen(state)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _mean(method: Auto, space: Space, state: Any) -> jax.Array:
-    return space.encode(method.mean(state))
