@@ -1,0 +1,38 @@
+"""Random numbers: to the bit those of JAX, of any length and shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parafree.blackbox._frame import even, normal
+from parafree.blackbox._threefry import bits
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 300]))
+def test_reference_bits_are_those_of_jax(seed: int, count: int) -> None:
+    key = jax.random.key(seed)
+    np.testing.assert_array_equal(bits(key, count), jax.random.bits(key, (count,)))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 50), (2, 3, 4)])
+def test_reference_numbers_are_those_of_jax(shape: Any) -> None:
+    key = jax.random.key(3)
+    least = jnp.finfo(jnp.float32).eps / 4
+    want = jax.random.uniform(key, shape, minval=least)
+    np.testing.assert_allclose(even(key, shape, jnp.float32), want, rtol=1e-6)
+    want = jax.random.normal(key, shape)
+    np.testing.assert_allclose(normal(key, shape, jnp.float32), want, rtol=1e-6)
+
+
+def test_other_keys_and_double_precision_are_jax_itself(double: Any) -> None:
+    for key, dtype in ((jax.random.key(3, impl="rbg"), jnp.float32), (jax.random.key(3), float)):
+        want = jax.random.normal(key, (256,), dtype)
+        np.testing.assert_allclose(normal(key, (256,), dtype), want, rtol=1e-6)
