@@ -9,7 +9,6 @@ import numpy as np
 import scipy.stats
 
 from parafree.blackbox import FastProgramming
-from parafree.blackbox._frame import even
 
 
 def test_reference_slow_version_in_numpy(turns: Any, valley: Any, double: Any) -> None:
@@ -28,7 +27,7 @@ def test_reference_slow_version_in_numpy(turns: Any, valley: Any, double: Any) -
         np.testing.assert_allclose(turn.asked, want, rtol=1e-6, atol=1e-9)
         both = [*before.crowd.values, *turn.values]
         points, steps = [*x, *turn.asked], [*eta, *new_eta]
-        against = np.asarray(even(turn.tell, (2 * n, q), jnp.float64) * 2 * n).astype(int)
+        against = (turn.u[:, 2 * d + 1 :].reshape(2 * n, q) * 2 * n).astype(int)
         wins = [sum(both[i] <= both[j] for j in against[i]) for i in range(2 * n)]
         kept = sorted(range(2 * n), key=lambda i: (-wins[i], both[i]))[:n]
         np.testing.assert_array_equal(after.crowd.x, [points[i] for i in kept])

@@ -95,8 +95,8 @@ def test_law_a_full_archive_forgets_evenly() -> None:
     n = 5
     archive = Archive(jnp.arange(n)[:, None] * 1.0, jnp.int32(n))
     new = 100 + jnp.arange(n)[:, None] * 1.0
-    keys = jax.random.split(jax.random.key(0), 4000)
-    rows = jax.vmap(lambda key: keep(key, archive, new, jnp.arange(n) < 3).x)(keys)
+    lots = jax.random.uniform(jax.random.key(0), (4000, n, 2))
+    rows = jax.vmap(lambda lot: keep(lot, archive, new, jnp.arange(n) < 3).x)(lots)
     counts = [int(np.sum(np.asarray(rows) == x)) for x in (0, 1, 2, 3, 4, 100, 101, 102)]
     assert sum(counts) == 4000 * n
     assert scipy.stats.chisquare(counts).pvalue > 1e-4

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from parafree.blackbox._frame import even
 from parafree.blackbox._populated import Crowd, greedy
-from parafree.blackbox._ranking import ranks
 
 
 class Archive(NamedTuple):
@@ -31,14 +29,17 @@ def empty(x: jax.Array) -> Archive:
     return Archive(jnp.zeros_like(x), jnp.int32(0))
 
 
-def keep(key: jax.Array, archive: Archive, x: jax.Array, replaced: jax.Array) -> Archive:
-    """Return the archive with the members that were replaced; random ones go when it is full."""
+def keep(u: jax.Array, archive: Archive, x: jax.Array, replaced: jax.Array) -> Archive:
+    """Return the archive with the members that were replaced; random ones go when it is full.
+
+    u (n, 2) is even in (0, 1).
+    """
     n = x.shape[0]
     rows = jnp.concatenate([archive.x, x])
     used = jnp.concatenate([jnp.arange(n, dtype=jnp.int32) < archive.filled, replaced])
-    lot = jnp.where(used, even(key, (2 * n,), x.dtype), jnp.inf)
-    order = jnp.argsort(lot)[:n]
-    return Archive(rows[order], jnp.minimum(jnp.sum(used, dtype=jnp.int32), n))
+    order = jnp.argsort(jnp.where(used, u.T.ravel(), jnp.inf))[:n]
+    filled = archive.filled + jnp.sum(replaced, dtype=jnp.int32)
+    return Archive(rows[order], jnp.minimum(filled, n))
 
 
 def others(u: jax.Array, taken: list[jax.Array], highest: Any) -> jax.Array:
@@ -105,11 +106,14 @@ def vary(
 
 
 def survive(
-    key: jax.Array, crowd: Crowd, archive: Archive, values: jax.Array
+    u: jax.Array, crowd: Crowd, archive: Archive, values: jax.Array
 ) -> tuple[Crowd, Archive]:
-    """Return the crowd without members that a candidate is no worse than, and the archive."""
+    """Return the crowd without members that a candidate is no worse than, and the archive.
+
+    u (n, 2) is even in (0, 1).
+    """
     kept, _ = greedy(crowd, crowd.asked, values)
-    return kept, keep(key, archive, crowd.x, values < crowd.values)
+    return kept, keep(u, archive, crowd.x, values < crowd.values)
 
 
 def succeeded(drawn: Setting, weights: jax.Array, otherwise: Setting) -> Setting:
@@ -130,8 +134,7 @@ def _towards_best(
 ) -> jax.Array:
     """Return the mutants of current-to-pbest/1 with an archive (Zhang and Sanderson 2009, (7))."""
     x, n = crowd.x, crowd.x.shape[0]
-    order = jnp.zeros(n, jnp.int32).at[ranks(crowd.values)].set(jnp.arange(n, dtype=jnp.int32))
-    best = x[order[index(u[:, 0], top)]]
+    best = x[jnp.argsort(crowd.values, stable=True)[index(u[:, 0], top)]]
     own = jnp.arange(n, dtype=jnp.int32)
     one = others(u[:, 1], [own], n)
     two = others(u[:, 2], [own, one], n + archive.filled)

@@ -27,12 +27,12 @@ def rates(weights: Weights, dimension: int, offset: float = 0.25) -> Rates:
     ``offset`` is the 1/4 in c_mu, which the tutorial has since its second version.
     """
     d, mass = dimension, weights.mass
-    path = (mass + 2) / (d + mass + 5)
+    # Divided together, because every scalar that is divided alone is a program of its own.
+    above = [mass + 2, 4 + mass / d, jnp.full_like(mass, 2), 2 * (offset + mass + 1 / mass - 2)]
+    below = [mass + d + 5, d + 4 + 2 * mass / d, (d + 1.3) ** 2 + mass, (d + 2) ** 2 + mass]
+    path, shape_path, one, many = jnp.stack(above) / jnp.stack(below)
     damping = 1 + 2 * jnp.maximum(0, jnp.sqrt(jnp.maximum(mass - 1, 0) / (d + 1)) - 1) + path
-    shape_path = (4 + mass / d) / (d + 4 + 2 * mass / d)
-    one = 2 / ((d + 1.3) ** 2 + mass)
-    many = jnp.minimum(1 - one, 2 * (offset + mass + 1 / mass - 2) / ((d + 2) ** 2 + mass))
-    return Rates(path, damping, shape_path, one, many)
+    return Rates(path, damping, shape_path, one, jnp.minimum(1 - one, many))
 
 
 def expected_length(dimension: int) -> float:

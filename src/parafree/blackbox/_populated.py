@@ -135,21 +135,22 @@ class Populated(eqx.Module):
         new = self.select(key, state, values)
         begun = old.progress.generation > 0
         new = choose(begun, new, state._replace(crowd=new.crowd))
+        learned, over = jnp.isfinite(jnp.min(values)), ended(old.progress)
+        new = choose(learned & ~over, new, state)
         deviation = self.extent(new)
         sound = jnp.isfinite(deviation).all()
-        learned, over = jnp.isfinite(values).any(), ended(old.progress)
         first = jnp.where(begun, old.first, jnp.max(deviation))
         progress = self._progress(old, new.crowd, values, deviation, first)
         progress = progress._replace(
             status=jnp.where(sound, progress.status, jnp.int32(Status.DIVERGED))
         )
-        state = choose(learned & sound & ~over, new, state)
+        state = choose(sound, new, state)
         crowd = state.crowd._replace(
             best=better(_lowest(old, values), old.best),
             progress=settle(old.progress, progress, learned),
             first=jnp.where(learned & ~over, first, old.first),
         )
-        info = report(values, self.extent(state), crowd.progress.status)
+        info = report(values, deviation, crowd.progress.status)
         return state._replace(crowd=crowd), info
 
     def best(self, state: Any) -> Any:
@@ -163,7 +164,7 @@ class Populated(eqx.Module):
         count, d = values.shape[0], old.frame.dimension
         progress = advance(old.progress, crowd.values, count, d, self.limits)
         centre = crowd.x[jnp.argmin(crowd.values)]
-        move = moves(crowd.frame, centre, deviation) | ~jnp.isfinite(crowd.values).any()
+        move = moves(crowd.frame, centre, deviation) | jnp.isinf(jnp.min(crowd.values))
         steps = judge_steps(deviation, first, move, self.limits)
         return progress._replace(status=worse(steps, progress.status))
 

@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from parafree.blackbox._frame import even
+from parafree.blackbox._frame import normal
 from parafree.blackbox._progress import Status, ended
 from parafree.blackbox._sampled import Best, Sampled, better, choose
 from parafree.blackbox.cmaes import CMAES
@@ -46,6 +46,8 @@ class RestartState(NamedTuple):
     draws: jax.Array  # (capacity, draws), of the generation that is being asked for
     values: jax.Array  # (capacity,), cleaned
     filled: jax.Array  # (), int32, how many of them are known
+    span: jax.Array  # (2,), the smallest and the largest finite one; infinite where there is none
+    lot: jax.Array  # (d + 2,), even in (0, 1), by which the next run is planned
     restarts: jax.Array  # (), int32
 
 
@@ -95,12 +97,20 @@ class Restarting(eqx.Module):
         run = Run(jnp.int32(batch), one, jnp.int32(batch), jnp.bool_(False), zero, zero, zero, most)
         draws = jnp.zeros((capacity, width), asked.dtype)
         values = jnp.full(capacity, jnp.inf, asked.dtype)
-        return RestartState(inner, best, run, draws, values, zero, zero)
+        lot = jnp.full(inner.core.frame.dimension + 2, 0.5, asked.dtype)
+        span = jnp.full(2, jnp.inf, asked.dtype)
+        return RestartState(inner, best, run, draws, values, zero, span, lot, zero)
 
     def ask(self, key: jax.Array, state: RestartState) -> tuple[Any, RestartState]:
         """Return a batch of candidates and the state that remembers them."""
-        candidates, inner = self.method.ask(key, state.inner)
-        return candidates, state._replace(inner=inner)
+        asked = state.inner.core.asked
+        # All is drawn at once: a random generator takes long to compile.
+        drawn = normal(key, (asked.size + state.lot.size,), asked.dtype)
+        draws, rest = drawn[: asked.size].reshape(asked.shape), drawn[asked.size :]
+        tiny = jnp.finfo(asked.dtype).eps
+        lot = jnp.clip(jax.scipy.special.ndtr(rest), tiny, 1 - tiny)
+        candidates, inner = self.method.offer(state.inner, draws)
+        return candidates, state._replace(inner=inner, lot=lot)
 
     def tell(
         self, key: jax.Array, state: RestartState, candidates: Any, values: Any
@@ -117,15 +127,18 @@ class Restarting(eqx.Module):
             draws=jax.lax.dynamic_update_slice(state.draws, asked, (state.filled, jnp.int32(0))),
             values=jax.lax.dynamic_update_slice(state.values, values, (state.filled,)),
             filled=state.filled + asked.shape[0],
+            span=_span(jnp.concatenate([state.span, values])),
         )
         whole = state.filled >= run.population
         state = state._replace(
-            inner=self._digested(state, whole), filled=jnp.where(whole, 0, state.filled)
+            inner=self._digested(state, whole),
+            filled=jnp.where(whole, 0, state.filled),
+            span=jnp.where(whole, jnp.inf, state.span),
         )
         told = self.method.inform(state.inner, values)
         waiting = jnp.where(told.finite > 0, jnp.int32(Status.OK), jnp.int32(Status.NOT_FINITE))
         told = told._replace(status=jnp.where(whole, told.status, waiting))
-        state = self._again(key, state, whole)
+        state = self._again(state, whole)
         return state, RestartInfo(*told, state.restarts, state.run.population)
 
     def best(self, state: RestartState) -> Any:
@@ -142,32 +155,34 @@ class Restarting(eqx.Module):
         """Return the method's state, after the generation if it is whole."""
         capacity, batch = state.values.shape[0], state.inner.core.asked.shape[0]
         population = state.run.population
-        known = jnp.arange(capacity, dtype=jnp.int32) < population
-        values = jnp.where(known, state.values, jnp.inf)
         sizes = [batch]
         while sizes[-1] < capacity:
             sizes.append(min(_STEP * sizes[-1], capacity))
 
         def learn(size: int) -> Any:
-            return lambda inner: self.method.learn(
-                inner, state.draws[:size], values[:size], population
-            )
+            def learned(inner: Any) -> Any:
+                known = jnp.arange(size, dtype=jnp.int32) < population
+                values = jnp.where(known, state.values[:size], jnp.inf)
+                return self.method.learn(inner, state.draws[:size], values, population)
+
+            return learned
 
         case = jnp.sum(population > jnp.asarray(sizes[:-1], jnp.int32), dtype=jnp.int32)
         case = jnp.where(whole, case + 1, 0)
         new = jax.lax.switch(case, [lambda s: s, *map(learn, sizes)], state.inner)
-        return self.method.conclude(state.inner, self.method.renew(new), values, population, whole)
+        return self.method.conclude(
+            state.inner, self.method.renew(new), state.span, population, whole
+        )
 
-    def _again(self, key: jax.Array, state: RestartState, whole: jax.Array) -> RestartState:
+    def _again(self, state: RestartState, whole: jax.Array) -> RestartState:
         """Return the state of a new run where this one is over."""
         inner, capacity = state.inner, state.values.shape[0]
         barren = inner.core.progress.status == Status.NOT_FINITE
         done = whole & (ended(inner.core.progress) | (state.run.spent >= state.run.allowed))
         over = done | (whole & barren)
         where, batch = inner.core.frame, inner.core.asked.shape[0]
-        u = even(key, (where.dimension + 2,), where.dtype)
-        run = self.plan(u[-2:], state.run, batch, capacity)
-        mean = where.scatter(u[:-2])
+        run = self.plan(state.lot[-2:], state.run, batch, capacity)
+        mean = where.scatter(state.lot[:-2])
         spread = jnp.asarray(self.method.spread, where.dtype) * run.spread
         new = self.method.begin(self.method.core(where, mean, spread))
         return state._replace(
@@ -175,3 +190,9 @@ class Restarting(eqx.Module):
             run=choose(done, run, state.run),
             restarts=state.restarts + over.astype(jnp.int32),
         )
+
+
+def _span(values: jax.Array) -> jax.Array:
+    """Return the smallest and the largest finite value; infinite where there is none."""
+    low = jnp.min(values)
+    return jnp.stack([low, jnp.max(jnp.where(jnp.isfinite(values), values, low))])

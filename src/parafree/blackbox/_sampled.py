@@ -114,9 +114,7 @@ class Sampled(eqx.Module):
 
     def ask(self, key: jax.Array, state: Any) -> tuple[Any, Any]:
         """Return a batch of candidates and the state that remembers them."""
-        draws = normal(key, state.core.asked.shape, state.core.asked.dtype)
-        candidates = state.core.frame.points(self.place(state, draws))
-        return candidates, state._replace(core=state.core._replace(asked=draws))
+        return self.offer(state, normal(key, state.core.asked.shape, state.core.asked.dtype))
 
     def tell(self, key: jax.Array, state: Any, candidates: Any, values: Any) -> tuple[Any, Info]:
         """Take in the values of the candidates asked for last, in their order."""
@@ -130,6 +128,11 @@ class Sampled(eqx.Module):
         return state.core.frame.point(state.core.best.x)
 
     # Pieces of it, which a search that restarts puts together in another way -----------------
+
+    def offer(self, state: Any, draws: jax.Array) -> tuple[Any, Any]:
+        """Return the candidates that belong to draws, and the state that remembers these."""
+        candidates = state.core.frame.points(self.place(state, draws))
+        return candidates, state._replace(core=state.core._replace(asked=draws))
 
     def core(self, where: Frame, mean: jax.Array, spread: Any) -> Core:
         """Return the core of a search that begins at ``mean``."""
@@ -179,7 +182,7 @@ class Sampled(eqx.Module):
         steps = judge_steps(deviation, old.first, move, self.limits)
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
-        learned = jnp.isfinite(values).any()
+        learned = jnp.isfinite(jnp.min(values))
         state = choose(whole & learned & sound & ~ended(old.progress), new, state)
         progress = settle(old.progress, progress._replace(status=status), learned)
         progress = choose(whole, progress, old.progress)

@@ -144,7 +144,8 @@ def _signed(weights: Weights, r: Rates, draws: jax.Array) -> tuple[jax.Array, ja
     negative = weights.negative * room / jnp.where(size > 0, size, 1)
     tiny = jnp.finfo(draws.dtype).tiny
     scaled = negative * d / jnp.maximum(jnp.sum(draws**2, axis=1), tiny)
-    return weights.positive + scaled, jnp.sum(weights.positive) + jnp.sum(negative)
+    # At least one value is finite, so the positive weights sum to 1.
+    return weights.positive + scaled, 1 - jnp.where(size > 0, room, 0)
 
 
 def _renewed(state: CMAESState) -> CMAESState:

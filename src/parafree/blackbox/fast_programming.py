@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._differential import index
-from parafree.blackbox._frame import even
 from parafree.blackbox._populated import Crowd, Populated
 from parafree.core.card import Card
 
@@ -25,6 +24,7 @@ class FastProgrammingState(NamedTuple):
     crowd: Crowd
     steps: jax.Array  # (n, d), eta, the members' own step sizes
     asked_steps: jax.Array  # (n, d), those of the candidates asked for
+    lot: jax.Array  # (2 n, q), even in (0, 1), by which opponents are chosen
 
 
 class FastProgramming(Populated):
@@ -68,11 +68,12 @@ class FastProgramming(Populated):
     def begin(self, crowd: Crowd) -> FastProgrammingState:
         """Return the state in which nothing was learned yet."""
         steps = jnp.full_like(crowd.x, jnp.asarray(self.step, crowd.x.dtype))
-        return FastProgrammingState(crowd, steps, steps)
+        lot = jnp.zeros((2 * len(steps), self.opponents), steps.dtype)
+        return FastProgrammingState(crowd, steps, steps, lot)
 
     def draws(self, dimension: int) -> int:
         """Return how many random numbers a candidate takes."""
-        return 2 * dimension + 1
+        return 2 * dimension + 1 + 2 * self.opponents
 
     def propose(
         self, u: jax.Array, state: FastProgrammingState
@@ -80,10 +81,11 @@ class FastProgramming(Populated):
         """Let every member have one offspring."""
         x, d = state.crowd.x, state.crowd.x.shape[1]
         move = jnp.tan(jnp.pi * (u[:, :d] - 0.5))
-        normal = jax.scipy.special.ndtri(u[:, d:])
+        normal = jax.scipy.special.ndtri(u[:, d : 2 * d + 1])
         turn = normal[:, :1] / math.sqrt(2 * d) + normal[:, 1:] / math.sqrt(2 * math.sqrt(d))
         steps = jnp.maximum(state.steps * jnp.exp(turn), jnp.finfo(x.dtype).eps ** 2)
-        return x + state.steps * move, state._replace(asked_steps=steps)
+        lot = u[:, 2 * d + 1 :].reshape(state.lot.shape)
+        return x + state.steps * move, state._replace(asked_steps=steps, lot=lot)
 
     def select(
         self, key: jax.Array, state: FastProgrammingState, values: jax.Array
@@ -93,8 +95,8 @@ class FastProgramming(Populated):
         x = jnp.concatenate([crowd.x, crowd.asked])
         steps = jnp.concatenate([state.steps, state.asked_steps])
         both = jnp.concatenate([crowd.values, values])
-        against = index(even(key, (2 * n, self.opponents), both.dtype), 2 * n)
-        wins = jnp.sum(both[:, None] <= both[against], axis=1).astype(both.dtype)
+        against = both[index(state.lot, 2 * n)]
+        wins = jnp.sum(both[:, None] <= against, axis=1).astype(both.dtype)
         # Those without a finite value win against nobody; equal wins are settled by value.
         wins = jnp.where(jnp.isfinite(both), wins, -1)
         order = jnp.lexsort((both, -wins))[:n]
@@ -102,7 +104,7 @@ class FastProgramming(Populated):
         offspring = jnp.arange(n, 2 * n, dtype=order.dtype)
         order = jnp.where(jnp.isfinite(crowd.values).any(), order, offspring)
         kept = crowd._replace(x=x[order], values=both[order])
-        return FastProgrammingState(kept, steps[order], state.asked_steps)
+        return state._replace(crowd=kept, steps=steps[order])
 
 
 card = Card(

@@ -30,6 +30,7 @@ class JADEState(NamedTuple):
     archive: Archive
     middle: Setting  # (), mu_F and mu_CR
     drawn: Setting  # (n,), F and CR of the candidates asked for
+    lot: jax.Array  # (n, 2), even in (0, 1), by which members leave a full archive
 
 
 class JADE(Populated):
@@ -74,27 +75,28 @@ class JADE(Populated):
         """Return the state in which nothing was learned yet."""
         half = jnp.full((), 0.5, crowd.x.dtype)
         each = jnp.full(crowd.x.shape[0], 0.5, crowd.x.dtype)
-        return JADEState(crowd, empty(crowd.x), Setting(half, half), Setting(each, each))
+        lot = jnp.zeros((crowd.x.shape[0], 2), crowd.x.dtype)
+        return JADEState(crowd, empty(crowd.x), Setting(half, half), Setting(each, each), lot)
 
     def draws(self, dimension: int) -> int:
         """Return how many random numbers a candidate takes."""
-        return dimension + 6
+        return dimension + 8
 
     def propose(self, u: jax.Array, state: JADEState) -> tuple[jax.Array, JADEState]:
         """Draw F and CR, mutate and cross."""
         n, dtype = state.crowd.x.shape[0], state.crowd.x.dtype
         few = jnp.clip(jnp.round(n * jnp.asarray(self.top, dtype)), 1, n).astype(jnp.int32)
-        x, drawn = vary(u, state.crowd, state.archive, state.middle, few)
-        return x, state._replace(drawn=drawn)
+        x, drawn = vary(u[:, :-2], state.crowd, state.archive, state.middle, few)
+        return x, state._replace(drawn=drawn, lot=u[:, -2:])
 
     def select(self, key: jax.Array, state: JADEState, values: jax.Array) -> JADEState:
         """Keep what is no worse, and learn from what is better."""
-        crowd, archive = survive(key, state.crowd, state.archive, values)
+        crowd, archive = survive(state.lot, state.crowd, state.archive, values)
         weights = (values < state.crowd.values).astype(values.dtype)
         rate = jnp.asarray(self.memory, values.dtype)
         better = succeeded(state.drawn, weights, state.middle)
         middle = jax.tree.map(lambda a, b: (1 - rate) * a + rate * b, state.middle, better)
-        return JADEState(crowd, archive, middle, state.drawn)
+        return JADEState(crowd, archive, middle, state.drawn, state.lot)
 
 
 card = Card(

@@ -33,6 +33,7 @@ class SHADEState(NamedTuple):
     history: Setting  # (h,), M_F and M_CR
     turn: jax.Array  # (), int32, the entry that is written next
     drawn: Setting  # (n,), F and CR of the candidates asked for
+    lot: jax.Array  # (n, 2), even in (0, 1), by which members leave a full archive
 
 
 class SHADE(Populated):
@@ -75,34 +76,35 @@ class SHADE(Populated):
         """Return the state in which nothing was learned yet."""
         n, dtype = crowd.x.shape[0], crowd.x.dtype
         entry, each = jnp.full(self.memory or n, 0.5, dtype), jnp.full(n, 0.5, dtype)
+        lot = jnp.zeros((n, 2), dtype)
         history, drawn = Setting(entry, entry), Setting(each, each)
-        return SHADEState(crowd, empty(crowd.x), history, jnp.int32(0), drawn)
+        return SHADEState(crowd, empty(crowd.x), history, jnp.int32(0), drawn, lot)
 
     def draws(self, dimension: int) -> int:
         """Return how many random numbers a candidate takes."""
-        return dimension + 8
+        return dimension + 10
 
     def propose(self, u: jax.Array, state: SHADEState) -> tuple[jax.Array, SHADEState]:
         """Draw an entry of the history for every member, then F, CR and p; mutate and cross."""
         n, history = state.crowd.x.shape[0], state.history
-        entry = index(u[:, -2], history.factor.shape[0])
+        entry = index(u[:, -4], history.factor.shape[0])
         middle = jax.tree.map(lambda x: x[entry], history)
         least = 2 / n
-        top = least + u[:, -1] * (max(0.2, least) - least)
+        top = least + u[:, -3] * (max(0.2, least) - least)
         few = jnp.maximum(jnp.round(n * top), 1).astype(jnp.int32)
-        x, drawn = vary(u[:, :-2], state.crowd, state.archive, middle, few)
-        return x, state._replace(drawn=drawn)
+        x, drawn = vary(u[:, :-4], state.crowd, state.archive, middle, few)
+        return x, state._replace(drawn=drawn, lot=u[:, -2:])
 
     def select(self, key: jax.Array, state: SHADEState, values: jax.Array) -> SHADEState:
         """Keep what is no worse, and write down what succeeded, weighted by the gain."""
         old, turn = state.crowd.values, state.turn
-        crowd, archive = survive(key, state.crowd, state.archive, values)
+        crowd, archive = survive(state.lot, state.crowd, state.archive, values)
         entry = jax.tree.map(lambda x: x[turn], state.history)
         entry = succeeded(state.drawn, _gains(old, values), entry)
         history = jax.tree.map(lambda x, new: x.at[turn].set(new), state.history, entry)
         following = (turn + 1) % history.factor.shape[0]
         turn = jnp.where(jnp.any(values < old), following, turn)
-        return SHADEState(crowd, archive, history, turn, state.drawn)
+        return SHADEState(crowd, archive, history, turn, state.drawn, state.lot)
 
 
 def _gains(old: jax.Array, new: jax.Array) -> jax.Array:
