@@ -36,15 +36,17 @@ def test_reference_a_generation_of_batches_equals_one_of_the_whole_population(
 
     state, info = one(jax.random.key(1), state)  # ends at once, because of the limit
     assert int(info.restarts) == 1 and int(info.population) == 12
+    learn_whole = jax.jit(large.learn, static_argnums=3)
+    learn_batches = jax.jit(small.learn)
     for turn in range(2, 12, 2):
         before = state.inner
         state, _ = one(jax.random.key(turn), state)
         np.testing.assert_array_equal(state.inner.core.mean, before.core.mean)
         state, _ = one(jax.random.key(turn + 1), state)
         values = state.values[:12]
-        want = large.learn(before, state.draws[:12], values, 12)
+        want = learn_whole(before, state.draws[:12], values, 12)
         # The run has ended again, so look at what it learned through the method itself.
-        found = small.learn(before, state.draws, jnp.r_[values], jnp.int32(12))
+        found = learn_batches(before, state.draws, values, jnp.int32(12))
         np.testing.assert_allclose(found.core.mean, want.core.mean, rtol=1e-12)
         np.testing.assert_allclose(found.core.sigma, want.core.sigma, rtol=1e-12)
 
