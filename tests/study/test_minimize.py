@@ -55,7 +55,7 @@ def whole(tmp_path_factory):
     return _journal(path)
 
 
-@pytest.mark.parametrize("reports", [1, 5, 40, 97])
+@pytest.mark.parametrize("reports", [5, 97])
 def test_a_killed_run_goes_on_to_the_same_journal(whole, tmp_path, monkeypatch, reports):
     from parafree.study.workers import WorkerExecutor
 
@@ -75,6 +75,7 @@ def test_a_killed_run_goes_on_to_the_same_journal(whole, tmp_path, monkeypatch, 
     assert _journal(path) == whole
 
 
+@pytest.mark.slow
 def test_a_second_call_goes_on_where_the_first_stopped(whole, tmp_path):
     path = tmp_path / "p.db"
     for evaluations in (30, 31, 150):
@@ -294,6 +295,7 @@ def test_all_kinds_of_parameters_are_searched_together(tmp_path):
     assert "CatCMAES" in found.method
 
 
+@pytest.mark.slow
 def test_no_configuration_is_tried_twice_and_none_is_left_out(tmp_path):
     """A space of 24 points is searched to its end, and one point is asked for again."""
     space = Space(a=Choice(list("pqrs")), n=Int(0, 2), b=Bool())
@@ -303,9 +305,40 @@ def test_no_configuration_is_tried_twice_and_none_is_left_out(tmp_path):
     assert found.best.loss == 0
 
 
+@pytest.mark.slow
 def test_a_narrow_region_of_feasible_points_is_found(tmp_path):
     space = Space(x=Real(0, 1), y=Real(0, 1), constraints=["x - y < 0.01", "y - x < 0.01"])
     found = _minimize(
         lambda c: (c["x"] - 0.7) ** 2 + c["y"] ** 2, tmp_path / "p.db", space, evaluations=200
     )
     assert found.best.loss == pytest.approx(0.245, abs=0.01)  # x about y about 0.35
+
+
+# Many workers -----------------------------------------------------------------------------
+
+
+def test_no_worker_waits_and_a_replay_rebuilds_the_search():
+    """Five workers end in any order and one of them hangs; the search goes on and finds it."""
+    import random
+
+    from parafree.study._search import Search
+
+    draw, log, running = random.Random(0), [], {}
+    search = Search(PLANE, 0, 10)
+    for trial in range(400):
+        running[trial] = search.ask(trial)
+        log.append((trial, running[trial], None))
+        if len(running) == 5:
+            done = draw.choice([each for each in running if each != 7])  # trial 7 hangs
+            value = bowl(running.pop(done))
+            search.tell(done, value)
+            log.append((done, None, value))
+    assert 7 in running
+    assert bowl(search.values.configs[search.values.best()]) < 1e-6
+    again = Search(PLANE, 0, 10)
+    for trial, config, value in log:
+        if value is None:
+            assert again.ask(trial) == config
+        else:
+            again.tell(trial, value)
+    assert again.values == search.values
