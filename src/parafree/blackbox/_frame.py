@@ -197,8 +197,7 @@ def even(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 def normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Draw standard normal numbers, the same as JAX does."""
     low = np.nextafter(np.array(-1, dtype), np.array(0, dtype))
-    root = np.array(math.sqrt(2), dtype)
-    return root * jax.lax.erf_inv(_drawn(key, shape, dtype, low))
+    return jax.lax.erf_inv(_drawn(key, shape, dtype, low)) * np.array(math.sqrt(2), dtype)
 
 
 def _drawn(key: jax.Array, shape: tuple[int, ...], dtype: Any, low: Any) -> jax.Array:
