@@ -53,6 +53,6 @@ def test_reference_lowest_bound_on_a_grid_by_scikit_learn(turns: int, double: An
 
 def test_points_of_one_batch_differ() -> None:
     method = GPUCB(points=20, first=4, steps=4, population=4)
-    state = after(method, 1)
+    state = after(method, 3)
     asked = np.sort(np.asarray(method.ask(jax.random.key(99), state)[0])[:, 0])
     assert (np.diff(asked) > 1e-3).all()

@@ -118,7 +118,7 @@ def test_the_oldest_point_makes_room_but_never_the_best() -> None:
     method = TPE(points=6, first=30, population=2)
     record = full(method, 12)
     ages = np.sort(record.age)
-    assert record.count == 24
+    assert record.told == 24
     assert (ages[1:] >= 24 - 6).all()
     row = int(np.argmin(record.values[:, 0]))
     assert record.values[row, 0] == record.best.value

@@ -27,13 +27,13 @@ def still(p: Any) -> Moments:
     return Moments(zero, zero, jnp.zeros((), jax.tree.leaves(p)[0].dtype))
 
 
-def move(p: Any, gradient: Any, moments: Moments, rate: float) -> tuple[Any, Moments]:
+def move(p: Any, gradient: Any, moments: Moments, rate: Any) -> tuple[Any, Moments]:
     """Return parameters after a step, and the averages; what is not finite moves nothing.
 
     Example:
         >>> p, moments = jnp.array([1.0, 1.0]), still(jnp.zeros(2))
-        >>> print(move(p, jnp.array([5.0, -0.1]), moments, 0.25)[0])
-        [0.75 1.25]
+        >>> [f"{x:.3f}" for x in move(p, jnp.array([5.0, -0.1]), moments, 0.25)[0]]
+        ['0.750', '1.250']
     """
     g = jax.tree.map(lambda x: jnp.where(jnp.isfinite(x), x, 0), gradient)
     mean = jax.tree.map(lambda m, x: _FADE * m + (1 - _FADE) * x, moments.mean, g)

@@ -16,6 +16,7 @@ from parafree.blackbox._adam import Moments, move, still
 
 _UNIT_CUBE = 4.0  # units of a search between two bounds
 _RATE = 0.1  # of Adam, on logarithms
+_NOISE = math.log(1e-4)  # the logarithm of the noise's variance that is thought most likely
 
 
 class Hyper(NamedTuple):
@@ -79,7 +80,7 @@ def condition(hyper: Hyper, x: jax.Array, y: jax.Array, known: jax.Array) -> Pos
 def first_guess(dimension: int, dtype: jnp.dtype) -> Hyper:
     """Return the most likely numbers before anything is known."""
     middle = jnp.full(dimension, _middle(dimension), dtype)
-    return Hyper(middle, jnp.zeros((), dtype), jnp.asarray(math.log(1e-3), dtype))
+    return Hyper(middle, jnp.zeros((), dtype), jnp.asarray(_NOISE, dtype))
 
 
 def log_prior(hyper: Hyper) -> jax.Array:
@@ -90,7 +91,7 @@ def log_prior(hyper: Hyper) -> jax.Array:
     """
     middle = _middle(hyper.lengths.shape[0])
     lengths = jnp.sum((hyper.lengths - middle) ** 2) / 3
-    return -(lengths + hyper.amplitude**2 + ((hyper.noise - math.log(1e-3)) / 2) ** 2) / 2
+    return -(lengths + hyper.amplitude**2 + ((hyper.noise - _NOISE) / 3) ** 2) / 2
 
 
 def fit(hyper: Hyper, x: jax.Array, y: jax.Array, known: jax.Array, steps: int) -> Hyper:

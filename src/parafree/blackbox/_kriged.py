@@ -50,7 +50,7 @@ class Kriged(Modelled):
         return state._replace(hyper=fit(state.hyper, record.x, y, record.known, self.steps))
 
     def propose(self, key: jax.Array, state: KrigedState) -> jax.Array:
-        """Return the most promising point, and then others as if it had its mean as value."""
+        """Return the most promising point, and then others as if it had the mean value of all."""
         record, (y, _, _) = state.record, state.record.standard()
         q, d = record.asked.shape
         x = jnp.concatenate([record.x, jnp.zeros((q, d), record.x.dtype)])
@@ -64,9 +64,7 @@ class Kriged(Modelled):
             point = most_promising(
                 key, lambda z: self.score(posterior, least, record, z), record, self.spread
             )
-            mean = posterior.predict(point[None])[0][0]
-            carry = x.at[row].set(point), y.at[row].set(mean), known.at[row].set(True)
-            return carry, point
+            return (x.at[row].set(point), y, known.at[row].set(True)), point
 
         rows = record.x.shape[0] + jnp.arange(q, dtype=jnp.int32)
         return jax.lax.scan(one, (x, y, known), (jax.random.split(key, q), rows))[1]

@@ -31,7 +31,7 @@ class Record(NamedTuple):
     x: jax.Array  # (m, d)
     values: jax.Array  # (m, repeats), +inf for what is not finite or not feasible
     age: jax.Array  # (m,), int32, the number of the point; -1 where there is none yet
-    count: jax.Array  # (), int32, points told
+    told: jax.Array  # (), int32, how many points
     asked: jax.Array  # (q, d), the points asked for last
 
     @property
@@ -128,7 +128,7 @@ class Modelled(eqx.Module):
             x=jnp.zeros((m, d), dtype),
             values=jnp.full((m, self.repeats), jnp.inf, dtype),
             age=jnp.full(m, -1, jnp.int32),
-            count=jnp.int32(0),
+            told=jnp.int32(0),
             asked=jnp.zeros((self.population, d), dtype),
         )
         return self.begin(key, record)
@@ -138,7 +138,7 @@ class Modelled(eqx.Module):
         record, (draw, think) = state.record, jax.random.split(key)
         u = even(draw, record.asked.shape, record.asked.dtype)
         first = record.frame.scatter(u, self.spread)
-        first = first.at[0].set(jnp.where(record.count == 0, 0, first[0]))  # the start
+        first = first.at[0].set(jnp.where(record.told == 0, 0, first[0]))  # the start
         ready = self._ready(record) & ~ended(record.progress)
         x = jax.lax.cond(ready, lambda: self.propose(think, state), lambda: first)
         sound = jnp.isfinite(x).all(axis=1, keepdims=True)
@@ -176,7 +176,7 @@ class Modelled(eqx.Module):
     # Pieces of it -------------------------------------------------------------------------
 
     def _ready(self, record: Record) -> jax.Array:
-        enough = record.count >= self.few(record.frame.dimension)
+        enough = record.told >= self.few(record.frame.dimension)
         return enough & jnp.isfinite(record.best.value)
 
     def _learned(self, key: jax.Array, state: Any) -> Any:
@@ -201,8 +201,8 @@ class Modelled(eqx.Module):
             best=best,
             x=record.x.at[rows].set(record.asked),
             values=record.values.at[rows].set(values),
-            age=record.age.at[rows].set(record.count + jnp.arange(q, dtype=jnp.int32)),
-            count=record.count + q,
+            age=record.age.at[rows].set(record.told + jnp.arange(q, dtype=jnp.int32)),
+            told=record.told + q,
         )
 
     def _progress(self, record: Record) -> Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,30 +57,43 @@ def most_promising(
     x = snap(where, where.inside(jnp.concatenate([far, near])))
     values, rows = jax.lax.top_k(rated(x), min(_TOP, tries))
 
-    rows_and_all = jax.value_and_grad(lambda x: _sum_and_parts(score(x)), has_aux=True)
-
-    def step(carry: tuple[jax.Array, jax.Array, jax.Array], _: None) -> tuple:
-        x, length, (s, g) = carry
-        g = jnp.where(jnp.isfinite(g) & ~((x <= low) & (g < 0)) & ~((x >= high) & (g > 0)), g, 0)
-        norm = jnp.sqrt(jnp.sum(g**2, axis=1, keepdims=True))
-        new = jnp.clip(x + length * g / jnp.where(norm > 0, norm, 1), low, high)
-        (_, new_s), new_g = rows_and_all(new)
-        up = (new_s > s)[:, None]
-        length = jnp.where(up, 2 * length, length / 4)
-        return (
-            jnp.where(up, new, x),
-            length,
-            (jnp.where(up[:, 0], new_s, s), jnp.where(up, new_g, g)),
-        ), None
-
     start = x[rows]
-    (_, s), g = rows_and_all(start)
-    lengths = jnp.full((start.shape[0], 1), _LENGTH, where.dtype)
-    climbed = jax.lax.scan(step, (start, lengths, (s, g)), length=_STEPS)[0][0]
-    climbed = snap(where, climbed)
+    climbed = snap(where, _climb(score, start, low, high))
     both, scores = jnp.concatenate([start, climbed]), jnp.concatenate([values, rated(climbed)])
     return both[jnp.argmax(scores)]
 
 
-def _sum_and_parts(scores: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return jnp.sum(scores), scores
+class _Climber(NamedTuple):
+    """Points on their way up, n of them."""
+
+    x: jax.Array  # (n, d)
+    length: jax.Array  # (n, 1), of the next step
+    score: jax.Array  # (n,)
+    slope: jax.Array  # (n, d)
+
+
+def _climb(
+    score: Callable[[jax.Array], jax.Array], x: jax.Array, low: jax.Array, high: jax.Array
+) -> jax.Array:
+    """Return points (n, d) that are no lower than x, after steps along the gradient."""
+
+    def look(x: jax.Array, length: jax.Array) -> _Climber:
+        scores, back = jax.vjp(score, x)
+        return _Climber(x, length, scores, back(jnp.ones_like(scores))[0])
+
+    def step(here: _Climber, _: None) -> tuple[_Climber, None]:
+        blocked = ((here.x <= low) & (here.slope < 0)) | ((here.x >= high) & (here.slope > 0))
+        way = jnp.where(jnp.isfinite(here.slope) & ~blocked, here.slope, 0)
+        norm = jnp.sqrt(jnp.sum(way**2, axis=1, keepdims=True))
+        way = way / jnp.where(norm > 0, norm, 1)
+        there = look(jnp.clip(here.x + here.length * way, low, high), 2 * here.length)
+        stay = here._replace(length=here.length / 4)
+        up = there.score > here.score
+
+        def pick(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(up if new.ndim == 1 else up[:, None], new, old)
+
+        return jax.tree.map(pick, there, stay), None
+
+    start = look(x, jnp.full((x.shape[0], 1), _LENGTH, x.dtype))
+    return jax.lax.scan(step, start, length=_STEPS)[0].x

@@ -84,7 +84,7 @@ class WUGO(Modelled):
 
     repeats: int = eqx.field(default=16, static=True)
     confidence: Any = 2.0
-    steps: int = eqx.field(default=100, static=True)
+    steps: int = eqx.field(default=400, static=True)
 
     def begin(self, key: jax.Array, record: Record) -> WUGOState:
         """Return the state with a random generator."""

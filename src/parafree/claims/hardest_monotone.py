@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -96,20 +97,6 @@ def exponent(sizes: Any, means: Any) -> float:
     return float(np.polyfit(np.log(sizes), np.log(means), 1)[0])
 
 
-def _others(n: int) -> dict[str, Any]:
-    """Return the algorithms with several offspring, for n bits."""
-    many = math.ceil(3 * math.log(n))
-    fixed = {"population": many, "dynamic": True}
-    # So many offspring that the limit is met seldom: n have one success among them at the end.
-    free = {"population": n, "dynamic": True, "offspring": 1.0, "growth": 1.5, "successes": 0.5}
-    return {
-        "(1+lambda)": OnePlusLambdaEA(**fixed),
-        "(1,lambda)": OneCommaLambdaEA(**fixed),
-        "self-adjusting (1+lambda)": OnePlusLambdaEA(**free),
-        "self-adjusting (1,lambda)": OneCommaLambdaEA(**free),
-    }
-
-
 def _measure(fast: bool, progress: Progress) -> Measurement:
     sizes, groups = (_FAST_SIZES, 3) if fast else (_SIZES, _GROUPS)
     single = {"(1+1)": lambda n: OnePlusLambdaEA(population=1, dynamic=True)}
@@ -137,7 +124,7 @@ def _measure(fast: bool, progress: Progress) -> Measurement:
 
 
 def _slopes(
-    methods: dict[str, Any], sizes: Any, groups: int, progress: Progress
+    methods: Mapping[str, Any], sizes: Any, groups: int, progress: Progress
 ) -> dict[str, list[float]]:
     """Return the exponent of the evaluations of offspring for each method and group of runs."""
     slopes = {}
