@@ -8,7 +8,17 @@ import sys
 
 import pytest
 
-COMMANDS = ["tune", "minimize", "studies", "show", "report", "export", "delete", "methods", "verify"]
+COMMANDS = [
+    "tune",
+    "minimize",
+    "studies",
+    "show",
+    "report",
+    "export",
+    "delete",
+    "methods",
+    "verify",
+]
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():
