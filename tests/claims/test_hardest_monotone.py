@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from parafree.claims.hardest_monotone import exact_time, exponent
+from parafree.claims._power_law import exponent
+from parafree.claims.hardest_monotone import exact_time
 
 
 def test_the_exact_time_of_two_bits_by_hand():

@@ -8,6 +8,7 @@ import numpy as np
 
 from parafree.claims import _data
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._power_law import exponent
 from parafree.optim.damped_newton import DampedNewton, card
 
 _ORDER = 3.0
@@ -73,7 +74,7 @@ def measure_path(values: np.ndarray, least: float) -> Path:
     usable = steps[gap[steps] > 0]
     order = 0.0
     if len(usable) > 1 and np.isfinite(gap[usable]).all():
-        order = -float(np.polyfit(np.log(usable + 1), np.log(gap[usable]), 1)[0])
+        order = -exponent(usable + 1, gap[usable])
     return Path(order, float(end) if reached.any() else np.inf, float(gap[-1]))
 
 

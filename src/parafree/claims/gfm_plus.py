@@ -11,6 +11,7 @@ from parafree.blackbox.gfm import GFM
 from parafree.blackbox.gfm_plus import GFMPlus, card
 from parafree.claims import _convex
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._power_law import exponent
 from parafree.claims._spread import spread
 
 _SEEDS = 3
@@ -161,14 +162,6 @@ def recursive(each: Task, size: Size, shares: Sequence[float]) -> np.ndarray:
     return tuned(found)
 
 
-def order(sizes: Sequence[float], found: np.ndarray) -> float:
-    """Return the exponent of costs (sizes, seeds) in sizes; infinite where one never ended."""
-    middle = np.median(found, axis=1)
-    if not np.isfinite(middle).all():
-        return float("inf")
-    return float(np.polyfit(np.log(sizes), np.log(middle), 1)[0])
-
-
 def _measure(fast: bool, progress: Progress) -> Measurement:
     size = _FAST if fast else _FULL
     values: dict[str, list[float]] = {}
@@ -179,7 +172,7 @@ def _measure(fast: bool, progress: Progress) -> Measurement:
             values[f"{name}: values of GFM to {share:g}"] = _finite(a)
             values[f"{name}: values of GFM+ to {share:g}"] = _finite(b)
         finer = [1 / share for share in _TARGETS]
-        orders = order(finer, plain), order(finer, plus)
+        orders = [exponent(finer, np.median(each, axis=1)) for each in (plain, plus)]
         ratios = _ratios(plain[-1], plus[-1])
         told.append(
             f"{name}: GFM needs {spread(ratios, 'x')} the values of GFM+ to {_TARGETS[-1]:g} of "
@@ -191,7 +184,7 @@ def _measure(fast: bool, progress: Progress) -> Measurement:
         progress("more dimensions")
         wide = [task("breast cancer", k) for k in size.wider]
         found = [recursive(each, size, _TARGETS[:1])[0] for each in wide]
-        in_d = order([float(each.dimension) for each in wide], np.stack(found))
+        in_d = exponent([each.dimension for each in wide], np.median(found, axis=1))
         for each, row in zip(wide, found, strict=True):
             values[f"d = {each.dimension}: values of GFM+ to {_TARGETS[0]:g}"] = _finite(row)
         told.append(f"values of GFM+ grow as d^{in_d:.2f}")

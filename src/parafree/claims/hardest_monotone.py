@@ -14,6 +14,7 @@ from parafree.blackbox._binary_value import Order, losses, priorities
 from parafree.blackbox.one_comma_lambda_ea import OneCommaLambdaEA
 from parafree.blackbox.one_plus_lambda_ea import OnePlusLambdaEA, card
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._power_law import exponent, exponents
 from parafree.claims._spread import spread
 from parafree.core.space import Bool, Space
 
@@ -87,16 +88,6 @@ def exact_time(n: int, onemax: bool = False) -> float:
     return float(binom.pmf(np.arange(1, n + 1), n, 0.5) @ steps)
 
 
-def exponent(sizes: Any, means: Any) -> float:
-    """Return the slope of log time over log n.
-
-    Example:
-        >>> round(exponent([10, 20, 40], [5.0, 20.0, 80.0]), 3)
-        2.0
-    """
-    return float(np.polyfit(np.log(sizes), np.log(means), 1)[0])
-
-
 def _measure(fast: bool, progress: Progress) -> Measurement:
     sizes, groups = (_FAST_SIZES, 3) if fast else (_SIZES, _GROUPS)
     single = {"(1+1)": lambda n: OnePlusLambdaEA(population=1, dynamic=True)}
@@ -134,7 +125,7 @@ def _slopes(
             progress(f"the {name}-EA on SDBV with {n} bits")
             spent = times(make(n), Order.SWITCHING, n, seed=n, runs=groups * _RUNS)[1]
             means.append(spent.reshape(groups, _RUNS).mean(axis=1))
-        slopes[name] = [exponent(sizes, column) for column in np.array(means).T]
+        slopes[name] = exponents(sizes, means)
     return slopes
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from parafree.blackbox.randomized_smoothing import RandomizedSmoothing, card
 from parafree.claims import _convex
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._power_law import exponent, exponents
 from parafree.claims._spread import spread
 
 _SEEDS = 3
@@ -154,29 +155,31 @@ def reached(paths: np.ndarray, gap: float) -> np.ndarray:
     return np.where(good.any(axis=-1), first, np.inf)
 
 
-def order(sizes: Sequence[float], costs: np.ndarray) -> float:
-    """Return the exponent of costs in sizes, by least squares on logarithms of medians.
+class Order(NamedTuple):
+    """The exponent of a cost."""
 
-    Example:
-        >>> round(order([1.0, 2.0, 4.0], np.array([[3.0], [12.0], [48.0]])), 3)
-        2.0
-    """
-    middle = np.median(costs, axis=-1)
-    if not np.isfinite(middle).all():
-        return float("inf")
-    return float(np.polyfit(np.log(sizes), np.log(middle), 1)[0])
+    middle: float  # of the medians over the seeds, which decides
+    seeds: list[float]  # of each seed
+
+    def __format__(self, spec: str) -> str:
+        return format(self.middle, spec)
+
+
+def order(sizes: Any, costs: np.ndarray) -> Order:
+    """Return the order of costs (sizes, seeds) in sizes."""
+    return Order(exponent(sizes, np.median(costs, axis=-1)), exponents(sizes, costs))
 
 
 class Found(NamedTuple):
     """What was measured on one problem."""
 
-    rounds: float  # order in the accuracy
-    values: float  # order in the accuracy
-    plain: float  # order of one pair at a time
+    rounds: Order  # in the accuracy
+    values: Order  # in the accuracy
+    plain: Order  # of one pair at a time, in the accuracy
     fewer: np.ndarray  # rounds of one pair at a time over ours, at the smallest gap, per seed
     more: np.ndarray  # our values over those of one pair at a time, there
-    wide_rounds: float  # order in the dimension
-    wide_values: float
+    wide_rounds: Order  # in the dimension
+    wide_values: Order
 
 
 class Size(NamedTuple):
@@ -230,7 +233,7 @@ def _measure(fast: bool, progress: Progress) -> Measurement:
     each = list(found.values())
     return Measurement(
         values={
-            f"{name}: {what}": np.ravel(np.asarray(value, float)).tolist()
+            f"{name}: {what}": _finite(value.seeds if isinstance(value, Order) else value)
             for name, one in found.items()
             for what, value in zip(_FIGURES, one, strict=True)
         },
@@ -257,12 +260,17 @@ _FIGURES = (
 )
 
 
+def _finite(numbers: Any) -> list[float]:
+    """Return the numbers, with 0 for what never got there."""
+    return [float(x) if np.isfinite(x) else 0.0 for x in numbers]
+
+
 def _parts(one: Found) -> dict[str, bool]:
     return {
-        "the order of rounds in the accuracy": one.rounds <= _ROUNDS_ORDER,
-        "the order of values in the accuracy": one.values <= _VALUES_ORDER,
-        "the order of rounds in the dimension": one.wide_rounds <= _DIMENSION_ORDER,
-        "the order of values in the dimension": one.wide_values <= _VALUES_DIMENSION_ORDER,
+        "the order of rounds in the accuracy": one.rounds.middle <= _ROUNDS_ORDER,
+        "the order of values in the accuracy": one.values.middle <= _VALUES_ORDER,
+        "the order of rounds in the dimension": one.wide_rounds.middle <= _DIMENSION_ORDER,
+        "the order of values in the dimension": one.wide_values.middle <= _VALUES_DIMENSION_ORDER,
         "how many fewer rounds": float(np.median(one.fewer)) >= _FEWER,
         "how many values": float(np.median(one.more)) <= _MORE,
     }

@@ -12,6 +12,7 @@ import optax
 
 from parafree.claims import _convex
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._power_law import exponent
 from parafree.claims._spread import spread
 from parafree.claims._training import Figures, Task, averaged, train
 from parafree.optim.dog import dog
@@ -193,7 +194,7 @@ def order(gaps: np.ndarray) -> float:
     """
     steps = np.arange(1.0, len(gaps) + 1)
     late = steps >= len(gaps) / 20
-    return float(-np.polyfit(np.log(steps[late]), np.log(gaps[late]), 1)[0])
+    return -exponent(steps[late], gaps[late])
 
 
 def _measure(fast: bool, progress: Progress) -> Measurement:

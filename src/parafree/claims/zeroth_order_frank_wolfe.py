@@ -10,6 +10,7 @@ import numpy as np
 from parafree.blackbox.zeroth_order_frank_wolfe import ZerothOrderFrankWolfe, card
 from parafree.claims import _convex
 from parafree.claims._claim import Claim, Measurement, Progress
+from parafree.claims._power_law import exponent, exponents
 
 _SEEDS = 10
 _CONVEX_ORDER = 1 / 3  # of the gap in T, at least
@@ -130,14 +131,9 @@ def frank_wolfe_gaps(task: Problem, differences: Any, lengths: Sequence[int]) ->
     return Gaps(*(np.stack([np.asarray(found[i]) for found in each]) for i in range(2)))
 
 
-def order(sizes: Sequence[float], found: np.ndarray) -> float:
-    """Return the exponent of figures (sizes, seeds) in sizes, by least squares of log means.
-
-    Example:
-        >>> round(order([1.0, 8.0, 64.0], np.array([[4.0], [2.0], [1.0]])), 3)
-        -0.333
-    """
-    return float(np.polyfit(np.log(sizes), np.log(np.mean(found, axis=1)), 1)[0])
+def falls(lengths: Sequence[float], gaps: np.ndarray) -> list[float]:
+    """Return for each seed the power of the length by which gaps (lengths, seeds) fall."""
+    return [-each for each in exponents(lengths, gaps)]
 
 
 def _measure(fast: bool, progress: Progress) -> Measurement:
@@ -164,23 +160,30 @@ def _measured(fast: bool, progress: Progress) -> Measurement:
         found[name] = gaps(tasks[0], kind, lengths)
         progress(f"a loss that is not convex with {name}")
         along[name] = frank_wolfe_gaps(tasks[0], kind, others)
-        convex[name], other[name] = order(lengths, found[name]), order(others, along[name].mean)
-        least_order = order(others, along[name].least)
-        values[f"{name}: order of the gap in T"] = [-convex[name]]
-        values[f"{name}: order of the mean Frank-Wolfe gap in T"] = [-other[name]]
-        values[f"{name}: order of the least Frank-Wolfe gap in T"] = [-least_order]
+        convex[name] = exponent(lengths, found[name].mean(axis=1))
+        other[name] = exponent(others, along[name].mean.mean(axis=1))
+        values[f"{name}: order of the gap in T"] = falls(lengths, found[name])
+        values[f"{name}: order of the mean Frank-Wolfe gap in T"] = falls(others, along[name].mean)
+        values[f"{name}: order of the least Frank-Wolfe gap in T"] = falls(
+            others, along[name].least
+        )
     progress("more dimensions")
     kind, more = kinds["RDSA"], tasks[1:]
     wide = np.stack([found["RDSA"][-1], *(gaps(t, kind, lengths[-1:])[0] for t in more)])
     others_wide = [frank_wolfe_gaps(t, kind, others[-1:]).mean[0] for t in more]
     wide_other = np.stack([along["RDSA"].mean[-1], *others_wide])
-    in_d, other_in_d = order(dimensions, wide), order(dimensions, wide_other)
+    in_d = exponent(dimensions, wide.mean(axis=1))
+    other_in_d = exponent(dimensions, wide_other.mean(axis=1))
     for d, row, other_row in zip(dimensions, wide, wide_other, strict=True):
         values[f"d = {d:g}: gap, {lengths[-1]} steps of RDSA"] = row.tolist()
         values[f"d = {d:g}: mean Frank-Wolfe gap, {others[-1]} steps of RDSA"] = other_row.tolist()
     failed = _failed(convex, other, in_d, other_in_d)
     return Measurement(
-        values=values | {"orders in d": [in_d, other_in_d]},
+        values=values
+        | {
+            "order of the gap in d": exponents(dimensions, wide),
+            "order of the mean Frank-Wolfe gap in d": exponents(dimensions, wide_other),
+        },
         summary=(
             "the gap falls as "
             + ", ".join(f"T^{slope:.2f} ({name})" for name, slope in convex.items())
