@@ -259,12 +259,13 @@ def test_noise_is_found_and_told_and_the_best_is_a_mean(tmp_path):
         return bowl(config) + random.gauss(0, 1)
 
     found = _minimize(noisy, tmp_path / "p.db", evaluations=1500)
-    assert found.noise == pytest.approx(1, rel=0.5)
+    assert found.noise == pytest.approx(1, rel=0.5)  # four errors of an estimate from 30 pairs
     best = found.best
     told = [t.loss for t in found.trials if t.hparams == best.hparams]
-    assert len(told) > 1
-    assert best.loss == pytest.approx(sum(told) / len(told))
-    assert found.error == pytest.approx(found.noise / math.sqrt(len(told)))
+    assert len(told) > 2
+    fair = told[1:]  # for the first it was picked
+    assert best.loss == pytest.approx(sum(fair) / len(fair))
+    assert found.error == pytest.approx(found.noise / math.sqrt(len(fair)))
     assert bowl(best.hparams) < 1  # less than one value can tell
     assert any("noise" in line for line in found.explain())
 

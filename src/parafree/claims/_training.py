@@ -78,6 +78,7 @@ def train(
     Example:
         >>> from parafree import optim
         >>> from parafree.claims._data import digits
+        >>> from parafree.claims._nets import classifier, perceptron
         >>> task = classifier("digits", digits(), perceptron(64, 10))
         >>> found = train(task, lambda rate: optax.sgd(rate), steps=100, settings=(0.01, 0.5))
         >>> found["error"].shape

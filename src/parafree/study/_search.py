@@ -6,9 +6,9 @@ the whole batch is out and a worker is free, one more candidate is drawn from th
 the first values to arrive make the batch, and one that comes too late counts for the best alone. So
 no worker waits for another one, and an evaluation that hangs holds up nothing but itself.
 
-Whether there is noise is found by asking again: for the best point of the first batch, and now and
-then for the best of all. Where there is none, no other configuration is evaluated twice.
-Where there is, each batch asks once more for a point that looks good, or for the mean of the
+Whether there is noise is found by asking again, twice: for the best point of the first batch, and
+now and then for the best of all. Where there is none, no other configuration is evaluated again.
+Where there is, every other batch asks again for a point that looks good, or for the mean of the
 distribution, and populations grow while the values of a batch differ no more than noise does.
 
 Everything is a function of the questions and answers in their order, so a replay of them rebuilds
@@ -192,18 +192,19 @@ class Search:
 
     def _doubt(self) -> None:
         """Queue what is asked to learn about noise, before anything else."""
-        key = None
-        if self.values.noisy and self._batch.number % 2:
+        turn, key = self._batch.number % 4, None
+        if not self.values.noisy:
+            if len(self.values.told) >= self._next_doubt:
+                self._next_doubt = max(_AGAIN, 10 * self._next_doubt)
+                key = self.values.lowest()
+        elif turn == 1:
             u = self._tools.mean()
             if np.all(self._space.feasible(self._space.decode(u))):
-                self._queue.append(self._candidate(u, None))
-        elif self.values.noisy:
+                self._queue.extend([self._candidate(u, None)] * 3)
+        elif turn == 3:
             key = self.values.doubtful()
-        elif len(self.values.told) >= self._next_doubt:
-            self._next_doubt = max(_AGAIN, 10 * self._next_doubt)
-            key = self.values.lowest()
         if key is not None:
-            self._queue.append(_Candidate(None, self.values.configs[key], key))
+            self._queue.extend([_Candidate(None, self.values.configs[key], key)] * 2)
 
     def _listen(self, values: np.ndarray) -> None:
         """Let populations grow while the values of batches differ no more than noise does."""

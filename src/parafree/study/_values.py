@@ -1,4 +1,9 @@
-"""What evaluations have given: the values of every configuration, and how much they differ."""
+"""What evaluations have given: the values of every configuration, and how much they differ.
+
+Where there is noise, the lowest of many values is low by luck. So the first value of a
+configuration, for which it was picked, counts no more once it has others; and others come in pairs,
+asked for before either is known, whose difference tells of noise and of nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ELITE = 32  # configurations whose values are looked at together
-_RECENT = 30  # differences between equal configurations from which the noise is estimated
+_RECENT = 30  # pairs of values from which the noise is estimated
 
 
 def text_of(config: Mapping[str, Any]) -> str:
@@ -33,8 +38,9 @@ class Values:
         >>> values.exact("a"), values.exact("b")
         (2.0, None)
         >>> values.add("a", {"x": 1}, 4.0)
+        >>> values.add("a", {"x": 1}, 6.0)
         >>> values.exact("a"), values.mean("a"), round(values.noise, 3)
-        (None, 3.0, 1.414)
+        (None, 5.0, 1.414)
     """
 
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -48,26 +54,29 @@ class Values:
     def add(self, key: str, config: dict[str, Any], value: float) -> None:
         """Take in a value; what is not finite is infinite."""
         value = value if math.isfinite(value) else math.inf
-        before = self.mean(key)
-        known = self.told.setdefault(key, [])
         self.configs.setdefault(key, config)
+        known = self.told.setdefault(key, [])
         known.append(value)
-        if math.isfinite(before) and math.isfinite(value):
-            # In units of one value's variance: that of a mean of n is one n-th.
-            n = len(known) - 1
-            self._squares.append(n / (n + 1) * (value - before) ** 2)
+        if len(known) > 1 and math.isfinite(known[0]):
             self.asked_again += 1
             self._sure.add(key)
-            self.noisy = self.noisy or value != before
+            self.noisy = self.noisy or value != known[0]
+            if len(known) % 2 and math.isfinite(known[-2]) and math.isfinite(value):
+                self._squares.append((value - known[-2]) ** 2 / 2)
         if key not in self._elite:
             self._elite.append(key)
         self._elite.sort(key=self.mean)
         del self._elite[_ELITE:]
 
+    def fair(self, key: str) -> list[float]:
+        """Return the values of a configuration that luck did not pick, or the only one."""
+        known = self.told.get(key, [])
+        return known[1:] or known
+
     def mean(self, key: str) -> float:
-        """Return the mean of a configuration's values; infinite where one is, or none is known."""
-        known = self.told.get(key)
-        return math.fsum(known) / len(known) if known else math.inf
+        """Return the mean of a configuration's fair values; infinite where one is or none is."""
+        fair = self.fair(key)
+        return math.fsum(fair) / len(fair) if fair else math.inf
 
     def exact(self, key: str) -> float | None:
         """Return the value of a configuration, if it is known and would be the same again."""
@@ -76,14 +85,14 @@ class Values:
 
     @property
     def noise(self) -> float | None:
-        """The standard deviation between values of one configuration; ``None``: not known."""
+        """The standard deviation of a single value; ``None``: not known."""
         if not self._squares:
             return None
         return math.sqrt(math.fsum(self._squares) / len(self._squares))
 
     def error(self, key: str) -> float:
         """Return the standard error of a configuration's mean."""
-        return (self.noise or 0.0) / math.sqrt(max(len(self.told.get(key, ())), 1))
+        return (self.noise or 0.0) / math.sqrt(max(len(self.fair(key)), 1))
 
     def lowest(self) -> str | None:
         """Return the configuration with the lowest mean, which may be lucky."""
@@ -104,11 +113,12 @@ class Values:
     def best(self) -> str | None:
         """Return the configuration to recommend.
 
-        Where there is noise it is the one whose mean is lowest with twice its error added, among
-        those that were asked for more than once.
+        Where there is noise it is one of those that were asked for again: that whose mean is
+        lowest with so many of its errors added as the luckiest of them all is low by.
         """
         finite = [key for key in self._elite if math.isfinite(self.mean(key))]
         sure = sorted(self._sure) if self.noisy else []
+        luck = math.sqrt(2 * math.log(len(sure) + 1))
         return min(
-            sure or finite, key=lambda key: self.mean(key) + 2 * self.error(key), default=None
+            sure or finite, key=lambda key: self.mean(key) + luck * self.error(key), default=None
         )

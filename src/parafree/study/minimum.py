@@ -55,7 +55,8 @@ class Minimum(Study):
     def best(self) -> Trial | None:
         """The evaluation to recommend; ``None`` before any value was finite.
 
-        Where there is noise its loss is the mean over all evaluations of its configuration.
+        Where there is noise its loss is the mean over the evaluations of its configuration, but
+        for the first: that is the one for which it was picked, so luck has had a part in it.
         """
         return self._facts.best
 
@@ -66,7 +67,7 @@ class Minimum(Study):
 
     @property
     def noise(self) -> float | None:
-        """The standard deviation of values of one configuration; ``None``: never asked twice."""
+        """The standard deviation of a single value; ``None``: no configuration was asked again."""
         return self._facts.noise
 
     @property
