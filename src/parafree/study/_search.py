@@ -6,8 +6,8 @@ the whole batch is out and a worker is free, one more candidate is drawn from th
 the first values to arrive make the batch, and one that comes too late counts for the best alone. So
 no worker waits for another one, and an evaluation that hangs holds up nothing but itself.
 
-Whether there is noise is found by asking again, twice: for the best point of the first batch, and
-now and then for the best of all. Where there is none, no other configuration is evaluated again.
+Whether there is noise is found by asking again: for the best point of the first batch, and now and
+then for the best of all. Where there is none, no other configuration is evaluated twice.
 Where there is, every other batch asks again for a point that looks good, or for the mean of the
 distribution, and populations grow while the values of a batch differ no more than noise does.
 
@@ -110,6 +110,7 @@ class Search:
     def tell(self, trial: int, value: float) -> None:
         """Take in what a trial's configuration is worth; not finite is worse than anything."""
         candidate = self._out.pop(trial)
+        quiet = not self.values.noisy
         self.values.add(candidate.key, candidate.config, value)
         run = self.runs[-1]
         run.evaluations += 1
@@ -117,6 +118,8 @@ class Search:
         for twin in self._batch.pending.pop(candidate.key, []):
             self._arrive(twin, value)
         self._close_if_whole()
+        if quiet and self.values.noisy:
+            self._queue.appendleft(self._again(candidate.key))  # a pair tells how much
 
     # One batch ----------------------------------------------------------------------------
 
@@ -204,7 +207,7 @@ class Search:
         elif turn == 3:
             key = self.values.doubtful()
         if key is not None:
-            self._queue.extend([_Candidate(None, self.values.configs[key], key)] * 2)
+            self._queue.extend([self._again(key)] * (2 if self.values.noisy else 1))
 
     def _listen(self, values: np.ndarray) -> None:
         """Let populations grow while the values of batches differ no more than noise does."""
@@ -227,6 +230,9 @@ class Search:
 
     def _candidate(self, u: np.ndarray, draws: Any) -> _Candidate:
         return self._named(self._space.config(u), draws)
+
+    def _again(self, key: str) -> _Candidate:
+        return _Candidate(None, self.values.configs[key], key)
 
     def _named(self, config: dict[str, Any], draws: Any = None) -> _Candidate:
         return _Candidate(draws, config, text_of(config))

@@ -86,6 +86,8 @@ class Values:
     @property
     def noise(self) -> float | None:
         """The standard deviation of a single value; ``None``: not known."""
+        if not self.noisy:
+            return 0.0 if self.asked_again else None
         if not self._squares:
             return None
         return math.sqrt(math.fsum(self._squares) / len(self._squares))
