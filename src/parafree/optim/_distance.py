@@ -88,7 +88,7 @@ def with_decay(gradient: Gradient, p: Any, weight_decay: Number, dtype: Any) -> 
     decay = jnp.asarray(weight_decay, dtype)
     tree = jax.tree.map(lambda g, x: g + decay * x, gradient.tree, p)
     norms = _norms.leaf_norms(tree)
-    return Gradient(tree, norms, _norms.hypot(norms, dtype))
+    return gradient._replace(tree=tree, norms=norms, norm=_norms.hypot(norms, dtype))
 
 
 def ratio(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -66,13 +66,29 @@ def weigh(weights: Weights, rate: jax.Array) -> tuple[Weights, jax.Array]:
     return Weights(top, total), 1 / total
 
 
-def move(old: Between, y: Any, z: Any, share: jax.Array) -> tuple[Between, Any]:
-    """Return the state with a new z, and the updates of y."""
-    z = jax.tree.map(_bounded, z)
-    beta = old.beta
-    x = jax.tree.map(lambda a, b: a + share * (b - a), old.eval_params(y), z)
-    updates = jax.tree.map(lambda a, b, c: beta * a + (1 - beta) * b - c, x, z, y)
-    return Between(z, beta, None if old.x is None else x), updates
+def move(old: Between, y: Any, step: Any, share: jax.Array) -> tuple[Between, Any]:
+    """Return the state after a step of z, and the updates of y.
+
+    With x' = x + share (z' - x) they are y' - y = share (z' - y) - (1 - beta) (1 - share) step. So
+    what is needed of z is the new one, which may take the old one's memory.
+
+    Args:
+        old: the state.
+        y: the parameters.
+        step: what z loses, as the parameters.
+        share: of z in the average; where it and the step are zero, nothing changes.
+    """
+    beta, step = old.beta, jax.tree.map(_bounded, step)
+    z = jax.tree.map(lambda z, s: _bounded(z - s), old.p, step)
+    if old.x is not None:
+        # From x and z that are finer than y, y does not gather errors of rounding.
+        x = jax.tree.map(lambda x, z: x + share * (z - x), old.x, z)
+        return Between(z, beta, x), jax.tree.map(
+            lambda x, z, y: beta * x + (1 - beta) * z - y, x, z, y
+        )
+    behind = (1 - beta) * (1 - share)
+    updates = jax.tree.map(lambda z, s, y: share * (z - y) - behind * s, z, step, y)
+    return Between(z, beta, None), updates
 
 
 def wide_only(params: Any) -> Any:

@@ -28,11 +28,12 @@ class State(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """A finite gradient, with norms that were needed to know that it is finite."""
+    """A gradient, with norms that were needed to know whether it is finite."""
 
     tree: Any  # as the parameters
     norms: tuple[jax.Array, ...]  # of every leaf, (), in the order of jax.tree.leaves
     norm: jax.Array  # (), of the whole
+    finite: jax.Array  # (), bool, whether the step is taken
 
 
 class Step(NamedTuple):
@@ -49,6 +50,8 @@ def transform(
     name: str,
     init: Callable[[Any], Any],
     step: Callable[[Gradient, Any, Any, jax.Array], Step],
+    *,
+    holds: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Build a transform.
 
@@ -60,6 +63,8 @@ def transform(
             wide, ``count`` is the number of steps taken before. Every number in ``record`` keeps
             its dtype. Give ``size`` where it can be had from what is in memory anyway (scalars, or
             a thunk over the new record), so that measuring it does not write the updates out.
+        holds: the method itself leaves its record as it is where ``gradient.finite`` is false, in
+            fewer passes over memory than a choice between the old record and the new one takes.
 
     Raises:
         MethodError: a leaf is complex, or ``update`` was called without the parameters.
@@ -78,7 +83,7 @@ def transform(
                 where=f"parafree.optim.{name}().update",
                 fix="call update(gradient, state, params)",
             )
-        return _update(step, updates, state, params)
+        return _update(step, updates, state, params, holds=holds)
 
     return optax.GradientTransformationExtraArgs(start, update)
 
@@ -88,11 +93,12 @@ def wide_leaves_only(params: Any) -> Any:
     return jax.tree.map(lambda p, w: None if w is None else p, params, wide(params))
 
 
-def _update(step: Any, grads: Any, state: State, params: Any) -> tuple[Any, State]:
+def _update(step: Any, grads: Any, state: State, params: Any, *, holds: bool) -> tuple[Any, State]:
     dtype, tree, p = dtype_of(params), wide_like(grads, params), wide(params)
     norms = _norms.leaf_norms(tree)
-    gradient = Gradient(tree, norms, _norms.hypot(norms, dtype))
-    finite = jnp.isfinite(gradient.norm)
+    norm = _norms.hypot(norms, dtype)
+    finite = jnp.isfinite(norm)
+    gradient = Gradient(tree, norms, norm, finite)
     done = step(gradient, state.method, p, state.diagnosis.steps)
 
     def relative_update() -> jax.Array:
@@ -106,12 +112,13 @@ def _update(step: Any, grads: Any, state: State, params: Any) -> tuple[Any, Stat
         state.diagnosis, done.rate, jnp.asarray(done.at_guess), gradient.norm, relative_update
     )
     new = State(
-        _choose(finite, done.state, state.method),
-        _choose(finite, taken, _diagnosis.skip(state.diagnosis)),
+        done.state if holds else choose(finite, done.state, state.method),
+        choose(finite, taken, _diagnosis.skip(state.diagnosis)),
     )
     updates = jax.tree.map(lambda u: jnp.where(finite, u, 0), done.updates)
     return narrow(updates, params), new
 
 
-def _choose(condition: jax.Array, a: Any, b: Any) -> Any:
+def choose(condition: jax.Array, a: Any, b: Any) -> Any:
+    """Return one of two trees."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)

@@ -18,7 +18,7 @@ from parafree.core.card import Card
 from parafree.optim._d_adapt import dot, grow, quotient, total
 from parafree.optim._numbers import Number, require, shares
 from parafree.optim._schedule_free import Between, Weights, begin, move, warm, weigh
-from parafree.optim._transform import Gradient, Step, transform
+from parafree.optim._transform import Gradient, Step, choose, transform
 from parafree.optim._tree import copy, dtype_of, wide
 from parafree.optim._wrapped import limited
 
@@ -123,36 +123,43 @@ def compose(
         )
 
     def step(gradient: Gradient, state: AutoState, y: Any, count: jax.Array) -> Step:
-        dtype = dtype_of(y)
-        grads, d, z = limited(gradient.tree), state.d, state.between.p
+        dtype, finite, d = dtype_of(y), gradient.finite, state.d
+        # Where the step is not taken, sums are kept whole and nothing is added.
+        grads = limited(jax.tree.map(lambda g: jnp.where(finite, g, 0), gradient.tree))
         keep, new = shares(b2, dtype)
         slow, fresh = shares(math.sqrt(b2), dtype)
+        keep, slow = jnp.where(finite, keep, 1), jnp.where(finite, slow, 1)
         # Gradients count by the distance that was known when they came.
         second = jax.tree.map(lambda v, g: keep * v + new * jnp.square(d * g), state.second, grads)
-        come = jax.tree.map(jnp.subtract, wide(state.start, dtype), z)
+        come = jax.tree.map(jnp.subtract, wide(state.start, dtype), state.between.p)
         numerator = slow * state.numerator + fresh * d * d * dot(grads, come, dtype)
         sums = jax.tree.map(lambda s, g: slow * s + fresh * d * d * g, state.sums, grads)
         bound = quotient(numerator, total(jax.tree.map(jnp.abs, sums), dtype))
 
         rate = warm(d, warmup, count, dtype)
-        small, shrink = d * jnp.asarray(_EPS, dtype), rate * jnp.asarray(weight_decay, dtype)
+        small = d * jnp.asarray(_EPS, dtype)
+        shrink = jnp.where(finite, rate * jnp.asarray(weight_decay, dtype), 0)
 
-        def descend(z: jax.Array, g: jax.Array, v: jax.Array, y: jax.Array) -> jax.Array:
+        def descend(g: jax.Array, v: jax.Array, y: jax.Array) -> jax.Array:
             below = jnp.sqrt(v) + small
-            return z - shrink * y - rate * jnp.where(g == 0, 0, d * g / below)
+            return shrink * y + rate * jnp.where(g == 0, 0, d * g / below)
 
         late = (count.astype(dtype) + 1) ** (power / 2)
         weights, share = weigh(state.weights, rate * late)
-        between, updates = move(state.between, y, jax.tree.map(descend, z, grads, second, y), share)
+        between, updates = move(
+            state.between,
+            y,
+            jax.tree.map(descend, grads, second, y),
+            jnp.where(finite, share, 0),
+        )
+        weights, d = choose(finite, (weights, grow(d, bound, growth)), (state.weights, d))
         return Step(
             updates,
-            AutoState(
-                between, weights, state.start, second, sums, numerator, grow(d, bound, growth)
-            ),
+            AutoState(between, weights, state.start, second, sums, numerator, d),
             rate,
         )
 
-    return transform("auto", init, step)
+    return transform("auto", init, step, holds=True)
 
 
 card = Card(

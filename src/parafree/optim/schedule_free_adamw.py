@@ -104,12 +104,11 @@ def schedule_free_adamw(
         second = jax.tree.map(lambda v, g: decay * v + rest * jnp.square(g), state.second, grads)
         correction = remaining(b2, count + 1, dtype)
 
-        def descend(z: jax.Array, g: jax.Array, v: jax.Array, y: jax.Array) -> jax.Array:
+        def descend(g: jax.Array, v: jax.Array, y: jax.Array) -> jax.Array:
             below = jnp.sqrt(v / correction) + small
-            return z - shrink * y - rate * jnp.where(g == 0, 0, g / below)
+            return shrink * y + rate * jnp.where(g == 0, 0, g / below)
 
-        z = jax.tree.map(descend, state.between.p, grads, second, y)
-        between, updates = move(state.between, y, z, share)
+        between, updates = move(state.between, y, jax.tree.map(descend, grads, second, y), share)
         return Step(updates, ScheduleFreeAdamState(between, weights, second), rate)
 
     return transform(name, init, step)

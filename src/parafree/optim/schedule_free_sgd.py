@@ -90,8 +90,7 @@ def schedule_free_sgd(
         rate = warm(learning_rate, warmup_steps, count, dtype)
         weights, share = weigh(state.weights, rate)
         grads = with_decay(gradient, y, weight_decay, dtype).tree
-        z = jax.tree.map(lambda z, g: z - rate * g, state.between.p, grads)
-        between, updates = move(state.between, y, z, share)
+        between, updates = move(state.between, y, jax.tree.map(lambda g: rate * g, grads), share)
         return Step(updates, ScheduleFreeState(between, weights), rate)
 
     return transform(name, init, step)

@@ -11,6 +11,9 @@ then for the best of all. Where there is none, no other configuration is evaluat
 Where there is, every other batch asks again for a point that looks good, or for the mean of the
 distribution, and populations grow while the values of a batch differ no more than noise does.
 
+Where figures have limits, the method is told an order that :mod:`parafree.blackbox._lagrangian` makes
+of values and of how far they are beyond their limits.
+
 Everything is a function of the questions and answers in their order, so a replay of them rebuilds
 it to the last bit.
 """
@@ -25,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
-from parafree.blackbox import Status
+from parafree.blackbox import Status, _lagrangian
 from parafree.blackbox.auto import Auto
 from parafree.core.space import Space
+from parafree.study._goals import Goals
 from parafree.study._on_cube import OnCube
 from parafree.study._values import Values, text_of
 
@@ -55,7 +59,7 @@ class _Batch:
     drawn: int = 0  # how often candidates were drawn for it
     pending: dict[str, list[_Candidate]] = field(default_factory=dict)  # handed out or to be
     draws: list[Any] = field(default_factory=list)  # of those whose value is known
-    values: list[float] = field(default_factory=list)
+    outcomes: list[tuple[float, ...]] = field(default_factory=list)  # a value, and excesses
 
 
 @dataclass
@@ -75,20 +79,28 @@ class Search:
         seed: of everything random.
         batch: candidates in a batch at least.
         first: configurations to try first; the method begins around the first of them.
+        goals: a figure to be made small, and the limits of others.
     """
 
     def __init__(
-        self, space: Space, seed: int, batch: int, first: Sequence[Mapping[str, Any]] = ()
+        self,
+        space: Space,
+        seed: int,
+        batch: int,
+        first: Sequence[Mapping[str, Any]] = (),
+        goals: Goals = Goals(),
     ) -> None:
         self.values = Values()
         self.runs = [Run()]
         self.population = 0
-        self._space, self._seed = space, seed
+        self._space, self._seed, self._goals = space, seed, goals
+        self._outcomes: dict[str, tuple[float, ...]] = {}  # the last of each configuration
         self._tools = OnCube(Auto(batch), space, seed)
         self._queue: deque[_Candidate] = deque()  # to be handed out
         self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
         self._batches = self._strays = self._unclear = 0
         self._next_doubt = 1  # configurations after which noise is asked about
+        self._order = self._fresh_order()
         self._batch = self._new_batch()
         self._queue.extend(self._named(dict(config)) for config in first)
         if first:
@@ -107,16 +119,26 @@ class Search:
         self._out[trial] = candidate
         return candidate.config
 
-    def tell(self, trial: int, value: float) -> None:
-        """Take in what a trial's configuration is worth; not finite is worse than anything."""
+    def tell(
+        self, trial: int, value: float, figures: Mapping[str, float | None] | None = None
+    ) -> None:
+        """Take in what a trial's configuration is worth; not finite is worse than anything.
+
+        Args:
+            trial: its number.
+            value: infinite where a limit is broken.
+            figures: all that is known, where figures have limits.
+        """
         candidate = self._out.pop(trial)
         quiet = not self.values.noisy
         self.values.add(candidate.key, candidate.config, value)
+        outcome = (value,) if not self._goals.limits else self._goals.outcome(figures or {})
+        self._outcomes[candidate.key] = outcome
         run = self.runs[-1]
         run.evaluations += 1
         run.best = min(run.best, value if math.isfinite(value) else math.inf)
         for twin in self._batch.pending.pop(candidate.key, []):
-            self._arrive(twin, value)
+            self._arrive(twin, outcome)
         self._close_if_whole()
         if quiet and self.values.noisy:
             self._queue.appendleft(self._again(candidate.key))  # a pair tells how much
@@ -160,38 +182,55 @@ class Search:
 
     def _take(self, candidate: _Candidate) -> None:
         """Queue a candidate, unless its value is known or on its way."""
-        known = self.values.exact(candidate.key)
-        if known is not None:
-            self._arrive(candidate, known)
+        if self.values.exact(candidate.key) is not None:
+            self._arrive(candidate, self._outcomes[candidate.key])
             return
         twins = self._batch.pending.setdefault(candidate.key, [])
         twins.append(candidate)
         if len(twins) == 1 and all(each.key != candidate.key for each in self._out.values()):
             self._queue.append(candidate)
 
-    def _arrive(self, candidate: _Candidate, value: float) -> None:
+    def _arrive(self, candidate: _Candidate, outcome: tuple[float, ...]) -> None:
         if candidate.draws is not None:
             self._batch.draws.append(candidate.draws)
-            self._batch.values.append(value)
+            self._batch.outcomes.append(outcome)
 
     def _close_if_whole(self) -> None:
         """Tell the method when as many values are there as it asked for."""
         batch = self._batch
-        if len(batch.values) < batch.size:
+        if len(batch.outcomes) < batch.size:
             return
         if batch.size:
             n = batch.size
-            values = np.array(batch.values[:n])
-            told = self._tools.learn(batch.number, np.stack(batch.draws[:n]), values)
+            outcomes = np.array(batch.outcomes[:n])
+            values = outcomes[:, 0]
+            told = self._tools.learn(batch.number, np.stack(batch.draws[:n]), self._rank(outcomes))
             self.population = int(told.population)
             if int(told.restarts) >= len(self.runs):
                 self.runs[-1].ended = Status(int(told.status)).name
                 self.runs.append(Run())
+                self._order = self._fresh_order()
             if self.values.noisy:
                 self._listen(values)
         self._queue.clear()
         self._batch = self._new_batch()
         self._doubt()
+
+    def _fresh_order(self) -> _lagrangian.Lagrangian:
+        return _lagrangian.begin(self._space.dimension, len(self._goals.limits))
+
+    def _rank(self, outcomes: np.ndarray) -> np.ndarray:
+        """Return what the method is told of a batch: values, or numbers that are in their order."""
+        if not self._goals.limits:
+            return outcomes[:, 0]
+        told, self._order = _lagrangian.judge(
+            self._order,
+            outcomes[:, 0],
+            outcomes[:, 1:],
+            max(self.population, len(outcomes)),
+            self._space.dimension,
+        )
+        return told
 
     def _doubt(self) -> None:
         """Queue what is asked to learn about noise, before anything else."""
