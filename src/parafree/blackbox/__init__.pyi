@@ -6,6 +6,9 @@ from parafree.blackbox._frame import Region as Region
 from parafree.blackbox._progress import Info as Info
 from parafree.blackbox._progress import Limits as Limits
 from parafree.blackbox._progress import Status as Status
+from parafree.blackbox._queried import CGE as CGE
+from parafree.blackbox._queried import RGE as RGE
+from parafree.blackbox._queried import TrueGradient as TrueGradient
 from parafree.blackbox._sets import Box as Box
 from parafree.blackbox._sets import ConvexSet as ConvexSet
 from parafree.blackbox._sets import L1Ball as L1Ball
@@ -47,6 +50,7 @@ from parafree.blackbox.rm_es import RmES as RmES
 from parafree.blackbox.sep_cmaes import SepCMAES as SepCMAES
 from parafree.blackbox.shade import SHADE as SHADE
 from parafree.blackbox.simulated_annealing import SimulatedAnnealing as SimulatedAnnealing
+from parafree.blackbox.smoothed import Smoothed as Smoothed
 from parafree.blackbox.snes import SNES as SNES
 from parafree.blackbox.tpe import TPE as TPE
 from parafree.blackbox.umda import UMDA as UMDA
@@ -55,3 +59,4 @@ from parafree.blackbox.xnes import XNES as XNES
 from parafree.blackbox.zeroth_order_frank_wolfe import (
     ZerothOrderFrankWolfe as ZerothOrderFrankWolfe,
 )
+from parafree.blackbox.zo_ae_ds import ZOAEDS as ZOAEDS
