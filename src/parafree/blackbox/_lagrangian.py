@@ -6,9 +6,9 @@ modeling for constrained optimization with CMA-ES", GECCO 2021, for how the coef
 change.
 
 A candidate with value f and constraints g, each to be at most 0, is worth
-``f + sum(a * g + b * g**2 / 2)``, with g raised to at least ``-a / b``. At the optimum on a boundary
-the multipliers ``a`` make the slopes of both cancel, so that a method that ranks candidates sees a
-bowl there, and not the edge of a cliff along which its steps would shrink to nothing.
+``f + sum(a * g + b * g**2 / 2)``, with g raised to at least ``-a / b``. At an optimum on a boundary
+the multipliers ``a`` make the slopes of both cancel, so that a method that ranks candidates
+sees a bowl there, and not the edge of a cliff along which its steps would shrink to nothing.
 
 A method that ranks sees no more than the order within a generation, so the worths are squeezed into
 (-1, 1), and lie the lower the more often the run has found something better: how a method judges
@@ -37,6 +37,7 @@ class Lagrangian(NamedTuple):
     asked: Any  # (), int32, candidates of the generation that is under way
     middle: Any  # (), by which worths are squeezed in this generation
     width: Any  # ()
+    hit: Any  # (k,), bool, whether a candidate of this generation kept it
     touched: Any  # (k,), bool, whether a candidate of this generation was within its reach
     top: Any  # (2 + k,), worth, f and g of the best candidate of this generation
     record: Any  # (2,), violation and f of the best candidate of this run
@@ -51,7 +52,7 @@ def begin(dimension: int, constraints: int, dtype: Any = float, xp: Any = np) ->
     kept = xp.zeros((5 + dimension, k), bool)
     top, record = xp.full(2 + k, xp.inf, dtype), xp.full(2, xp.inf, dtype)
     return Lagrangian(
-        zeros, zeros, no, zeros, kept, count, count, zero, zero + 1, no, top, record, zero
+        zeros, zeros, no, zeros, kept, count, count, zero, zero + 1, no, no, top, record, zero
     )
 
 
@@ -87,10 +88,9 @@ def judge(
     whole = asked >= population
     after = _first(state, safe_f, safe_g, known, dimension, xp)
     after = _where(xp, xp.isfinite(state.top[0]), _followed(after, dimension, xp), after)
-    again = xp.full_like(state.top, xp.inf)
-    after = after._replace(
-        top=again, touched=xp.zeros_like(state.touched), generations=state.generations + 1
-    )
+    no = xp.zeros_like(state.touched)
+    top, generations = xp.full_like(state.top, xp.inf), state.generations + 1
+    after = after._replace(top=top, touched=no, hit=no, generations=generations)
     asked = xp.where(whole, xp.zeros_like(asked), asked)
     return told, _where(xp, whole, after, state)._replace(asked=asked)
 
@@ -126,6 +126,7 @@ def _noted(
     return state._replace(
         top=top,
         touched=state.touched | xp.any(within, axis=0),
+        hit=state.hit | xp.any(known[:, None] & (g <= 0), axis=0),
         record=xp.where(better, xp.stack([least, lowest]), state.record),
         level=xp.where(better, state.level + 1, state.level),
     )
@@ -176,6 +177,8 @@ def _followed(state: Lagrangian, dimension: int, xp: Any) -> Lagrangian:
     steep = 1 + 4 / wait * xp.clip(abs(streak) - wait, 0, wait)
     turn = xp.where(up, steep, 0) - xp.where(down, steep, 0)
     curve = state.curve * 2 ** (_QUARTER * turn / (5 * dimension))
+    # Not in the papers: where a whole generation breaks a limit, the coefficients are wrong by far.
+    curve = xp.where(up & ~state.hit, 2 * state.curve, curve)
     return state._replace(slope=slope, curve=curve, streak=streak, kept=kept)
 
 

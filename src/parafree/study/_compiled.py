@@ -24,6 +24,8 @@ from parafree.blackbox.auto import Auto
 from parafree.core.errors import TrainableError
 from parafree.core.keys import key_from_names
 from parafree.core.space import Space
+from parafree.study._compiled_limits import Limited, begin, judge, outcomes_of
+from parafree.study._goals import PLAIN, Goals
 from parafree.study._saving import read_state, write_state
 from parafree.study._traceable import of_arrays
 
@@ -39,6 +41,7 @@ class Carry(NamedTuple):
     run: jax.Array  # (), the best value of the present run
     runs: jax.Array  # (_KEPT,), the best values of the latest runs that have ended
     ended: jax.Array  # (statuses,), int32, how many runs have ended with each
+    limited: Limited | None = None  # where figures have limits
 
 
 class Compiled:
@@ -49,18 +52,19 @@ class Compiled:
         space: where to search.
         seed: of everything random.
         file: where the state is saved.
+        goals: what the function's figures are for.
     """
 
-    def __init__(self, f: Any, space: Space, seed: int, file: Path) -> None:
-        self._method, self._space, self._file = Auto(), space, file
-        self._value = of_arrays(f, space)
+    def __init__(self, f: Any, space: Space, seed: int, file: Path, goals: Goals = PLAIN) -> None:
+        self._method, self._space, self._file, self._goals = Auto(), space, file, goals
+        self._value = of_arrays(f if goals.plain else outcomes_of(f, goals), space)
         self._key = key_from_names(seed, "minimize", "batches")
         begin = time.monotonic()
-        start = jax.jit(partial(_begin, self._method, space))
+        start = jax.jit(partial(_begin, self._method, space, len(goals.limits)))
         self._template = jax.eval_shape(start, self._key)
         self.size = self._method.draws(self._template.state).shape[0]
         most, goal = jnp.int32(0), jnp.zeros((), self._template.run.dtype)
-        advance = jax.jit(partial(_advance, self._method, self._value), donate_argnums=0)
+        advance = jax.jit(partial(_advance, self._method, self._value, space), donate_argnums=0)
         self._advance = advance.lower(self._template, self._key, most, goal).compile()
         self.carry: Carry = start(self._key)
         self.name = self._method.describe(self.carry.state)
@@ -75,12 +79,23 @@ class Compiled:
 
     @property
     def value(self) -> float:
-        """The best value so far; infinite before any was finite."""
-        return float(self.carry.state.best.value)
+        """The best value so far within all limits; infinite before there was one."""
+        return float(_best(self.carry))
+
+    def figures(self) -> dict[str, float]:
+        """Return the figures of the configuration that is best, where any has a limit."""
+        if self.carry.limited is None or not np.isfinite(self.carry.limited.violation):
+            return {}
+        value, *excesses = np.asarray(self.carry.limited.outcome, float).tolist()
+        pairs = zip(self._goals.limits, excesses, strict=True)
+        named = {limit.name: limit.value(excess) for limit, excess in pairs}
+        return {self._goals.objectives[0]: value} | named
 
     def config(self) -> dict[str, Any]:
-        """Return the configuration of the best value."""
-        point = jax.device_get(self._method.best(self.carry.state))
+        """Return the configuration of the best value, or that which is least beyond the limits."""
+        limited = self.carry.limited
+        best = limited.point if limited is not None else self._method.best(self.carry.state)
+        point = jax.device_get(best)
         u = np.asarray(self._space.encode({name: np.asarray(x) for name, x in point.items()}))
         return self._space.config(u)
 
@@ -163,32 +178,53 @@ class Compiled:
         return {Status(i).name: count for i, count in enumerate(counts) if count}
 
 
-def _begin(method: Auto, space: Space, key: jax.Array) -> Carry:
+def _begin(method: Auto, space: Space, limits: int, key: jax.Array) -> Carry:
     state = method.init(key, space)
     top = jnp.full((), jnp.inf, state.best.value.dtype)
     ended = jnp.zeros(len(Status), jnp.int32)
-    return Carry(state, jnp.int32(0), top, jnp.full(_KEPT, jnp.inf, top.dtype), ended)
+    limited = begin(space.dimension, limits, method.best(state), top.dtype) if limits else None
+    runs = jnp.full(_KEPT, jnp.inf, top.dtype)
+    return Carry(state, jnp.int32(0), top, runs, ended, limited)
+
+
+def _best(carry: Carry) -> Any:
+    """Return the best value within all limits."""
+    if carry.limited is None:
+        return carry.state.best.value
+    return jnp.where(carry.limited.violation > 0, jnp.inf, carry.limited.outcome[0])
 
 
 def _advance(
-    method: Auto, value: Any, carry: Carry, key: jax.Array, most: jax.Array, goal: jax.Array
+    method: Auto,
+    value: Any,
+    space: Space,
+    carry: Carry,
+    key: jax.Array,
+    most: jax.Array,
+    goal: jax.Array,
 ) -> Carry:
     """Run batches until there were ``most`` of them, or the goal is reached."""
 
     def batch(carry: Carry) -> Carry:
         ask, tell = jax.random.split(jax.random.fold_in(key, carry.batches))
         candidates, state = method.ask(ask, carry.state)
-        values = jax.vmap(value)(candidates)
+        values, limited, lowest = jax.vmap(value)(candidates), carry.limited, None
+        if limited is not None:
+            values, lowest, limited = judge(
+                limited, space, candidates, values, state.run.population
+            )
         before = state.restarts
         state, info = method.tell(tell, state, candidates, values)
-        run = jnp.minimum(carry.run, info.value)
+        run = jnp.minimum(carry.run, info.value if lowest is None else lowest)
         over = state.restarts > before
+        if limited is not None:
+            limited = limited.restarted(over, space.dimension)
         runs = jnp.where(over, carry.runs.at[before % _KEPT].set(run), carry.runs)
         ended = carry.ended.at[info.status].add(over.astype(jnp.int32))
         run = jnp.where(over, jnp.full_like(run, jnp.inf), run)
-        return Carry(state, carry.batches + 1, run, runs, ended)
+        return Carry(state, carry.batches + 1, run, runs, ended, limited)
 
     def goes_on(carry: Carry) -> jax.Array:
-        return (carry.batches < most) & (carry.state.best.value > goal)
+        return (carry.batches < most) & (_best(carry) > goal)
 
     return jax.lax.while_loop(goes_on, batch, carry)

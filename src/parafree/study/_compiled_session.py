@@ -8,7 +8,9 @@ from typing import Any
 from parafree.core.space import Space
 from parafree.study import _spec
 from parafree.study._compiled import Compiled
+from parafree.study._compiled_limits import with_loss
 from parafree.study._driver import Journal
+from parafree.study._goals import Goals
 from parafree.study._jax_setup import use_compilation_cache
 from parafree.study._records import find_or_create, versions
 from parafree.study._traceable import require_traceable
@@ -22,11 +24,11 @@ _FILE = "search.safetensors"
 _SAVE_S = 10.0  # the state is saved this often
 
 
-def describe(f: Any, space: Any, seed: int | None) -> dict[str, Any]:
+def describe(f: Any, space: Any, goals: Goals, seed: int | None) -> dict[str, Any]:
     """Return what a call says about a study that runs compiled.
 
     Raises:
-        TrainableError: the function cannot be traced.
+        TrainableError: the function cannot be traced, or gives no figure that has a limit.
     """
     given: dict[str, Any] = {
         "kind": "compiled",
@@ -35,14 +37,16 @@ def describe(f: Any, space: Any, seed: int | None) -> dict[str, Any]:
         "sampler": {"name": "Auto", "settings": {}},
     }
     if isinstance(space, Space):
-        require_traceable(f, space)
+        require_traceable(with_loss(f, goals), space)
         given["space"] = space.to_dict()
+    given |= goals.to_spec()
     return given if seed is None else given | {"seed": seed}
 
 
 def run_compiled(
     f: Any,
     given: dict[str, Any],
+    goals: Goals,
     budget: Budget,
     *,
     store: Store,
@@ -54,6 +58,7 @@ def run_compiled(
     Args:
         f: the function.
         given: what the call says about the study.
+        goals: what the function's figures are for.
         budget: its ``units`` are evaluations.
         store: an open store.
         name: the study's name.
@@ -67,11 +72,12 @@ def run_compiled(
     record = find_or_create(store, name, given, None)
     progress = Progress(name, budget, quiet=quiet)
     with store.lock(record.id), Interrupt() as interrupt, progress as shown:
-        return _run(f, store, record, budget, interrupt, shown, clock)
+        return _run(f, goals, store, record, budget, interrupt, shown, clock)
 
 
 def _run(
     f: Any,
+    goals: Goals,
     store: Store,
     record: StudyRecord,
     budget: Budget,
@@ -86,7 +92,8 @@ def _run(
     try:
         shown.announce("compiling")
         file = store.folder(record.name) / "states" / _FILE
-        search = Compiled(f, Space.from_dict(record.spec["space"]), record.spec["seed"], file)
+        space = Space.from_dict(record.spec["space"])
+        search = Compiled(f, space, record.spec["seed"], file, goals)
         shown.announce("")
         journal = Journal(store, record.id, session, history, len(events) + 1)
         if not events:
@@ -136,7 +143,7 @@ def _most(search: Compiled, budget: Budget) -> int:
 def _write(journal: Journal, history: History, search: Compiled, evaluations: int) -> None:
     """Write a chunk down: a trial whose configuration is the best so far."""
     trial = len(history.trials)
-    data = {"restarts": search.restarts, "population": search.population}
+    data = {"restarts": search.restarts, "population": search.population, **search.figures()}
     journal.write(Event("trial", trial, data={"hparams": search.config()}))
     journal.write(Event("start", trial, evaluations))
     journal.write(report(trial, evaluations, search.value, data))

@@ -19,7 +19,7 @@ class Evaluation:
 
     Args:
         f: ``f(config)`` returns a number, or a mapping with ``loss`` and other numbers; or a
-            :class:`Program` that prints one of these.
+            :class:`Program` that prints one of these; or one of these with goals, as ``Judged``.
         timeout: seconds after which an evaluation counts as hung; ``None`` waits for ever.
 
     Example:
@@ -56,6 +56,9 @@ class Evaluation:
         Raises:
             TrainableError: what comes back is no number.
         """
+        if hasattr(self.f, "goals"):
+            found: tuple[float | None, dict[str, float | None]] = self.f.value(config, place)
+            return found
         if not isinstance(self.f, Program):
             return read(self.f(dict(config)))
         assert place is not None, "programs run in worker processes"

@@ -53,7 +53,12 @@ class Limit:
         return cls(found["name"], bound, found["sign"] == ">=") if found else cls(text)
 
     def __str__(self) -> str:
-        return f"{self.name} {'>=' if self.above else '<='} {self.bound!r}"
+        return f"{self.name} {self.bound_text}"
+
+    @property
+    def bound_text(self) -> str:
+        """The limit without the name."""
+        return f"{'>=' if self.above else '<='} {self.bound!r}"
 
     def excess(self, value: Any) -> Any:
         """Return how far a value is beyond the limit, in shares of it (of 1 where it is 0).
@@ -62,6 +67,11 @@ class Limit:
         """
         distance = self.bound - value if self.above else value - self.bound
         return distance / (abs(self.bound) or 1.0)
+
+    def value(self, excess: float) -> float:
+        """Return the value that is so far beyond the limit, the inverse of :meth:`excess`."""
+        distance = excess * (abs(self.bound) or 1.0)
+        return self.bound - distance if self.above else self.bound + distance
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ class Goals:
     @property
     def plain(self) -> bool:
         """Whether there is nothing but a loss."""
-        return self == Goals()
+        return self == PLAIN
 
     @property
     def several(self) -> bool:
@@ -181,13 +191,20 @@ class Goals:
         """Return how far an outcome is beyond its limits, all of them together."""
         return math.fsum(max(0.0, excess) for excess in outcome[len(self.objectives) :])
 
+    def measured(self, figures: Mapping[str, float | None]) -> bool:
+        """Whether all is known of a point, limits or not."""
+        return not self.plain and all(map(math.isfinite, self.outcome(figures)))
+
     def broken(self, figures: Mapping[str, float | None]) -> list[str]:
         """Say which limits figures break, and by which values."""
         return [
-            f"{limit.name} is {_written(figures.get(limit.name))}, not {str(limit).split(' ', 1)[1]}"
+            f"{limit.name} is {_written(figures.get(limit.name))}, not {limit.bound_text}"
             for limit in self.limits
             if not _excess(limit, figures) <= 0
         ]
+
+
+PLAIN = Goals()
 
 
 def _has(found: Any, name: str) -> bool:

@@ -11,7 +11,7 @@ then for the best of all. Where there is none, no other configuration is evaluat
 Where there is, every other batch asks again for a point that looks good, or for the mean of the
 distribution, and populations grow while the values of a batch differ no more than noise does.
 
-Where figures have limits, the method is told an order that :mod:`parafree.blackbox._lagrangian` makes
+Where figures have limits, the method is told an order, which ``parafree.blackbox._lagrangian`` makes
 of values and of how far they are beyond their limits.
 
 Everything is a function of the questions and answers in their order, so a replay of them rebuilds
@@ -31,7 +31,7 @@ import numpy as np
 from parafree.blackbox import Status, _lagrangian
 from parafree.blackbox.auto import Auto
 from parafree.core.space import Space
-from parafree.study._goals import Goals
+from parafree.study._goals import PLAIN, Goals
 from parafree.study._on_cube import OnCube
 from parafree.study._values import Values, text_of
 
@@ -88,14 +88,14 @@ class Search:
         seed: int,
         batch: int,
         first: Sequence[Mapping[str, Any]] = (),
-        goals: Goals = Goals(),
+        goals: Goals = PLAIN,
     ) -> None:
         self.values = Values()
         self.runs = [Run()]
         self.population = 0
         self._space, self._seed, self._goals = space, seed, goals
         self._outcomes: dict[str, tuple[float, ...]] = {}  # the last of each configuration
-        self._tools = OnCube(Auto(batch), space, seed)
+        self._tools = OnCube(Auto(None if goals.limits else batch), space, seed)
         self._queue: deque[_Candidate] = deque()  # to be handed out
         self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
         self._batches = self._strays = self._unclear = 0

@@ -10,14 +10,16 @@ from parafree.core.errors import StudyError
 from parafree.core.space import Space
 from parafree.study import _spec
 from parafree.study._evaluation import Evaluation
+from parafree.study._goals import Goals
 from parafree.study._jax_setup import use_compilation_cache
-from parafree.study._minimizer import Minimizer
+from parafree.study._minimizer import GoalMinimizer, Minimizer
+from parafree.study._printed import Program
 from parafree.study.budget import Budget, require_end, seconds
 from parafree.study.events import plain
 from parafree.study.minimum import Minimum, of_compiled, of_search
 from parafree.study.store import Store
 from parafree.study.study import Study
-from parafree.study.trainables import StopImport, in_worker, space_of
+from parafree.study.trainables import Source, StopImport, in_worker, space_of
 from parafree.study.tune import tune
 from parafree.tune.random_search import RandomSearch
 
@@ -39,6 +41,8 @@ def minimize(
     workers: int | None = None,
     timeout: float | None = None,
     compiled: bool | None = None,
+    objectives: Sequence[str] | None = None,
+    constraints: Mapping[str, float] | Sequence[str] | None = None,
     progress: bool | Callable[..., Any] = True,
 ) -> Minimum:
     """Find the configuration at which a function is smallest, asking for nothing but values.
@@ -62,6 +66,12 @@ def minimize(
         timeout: seconds after which an evaluation counts as hung, and as failed.
         compiled: whether ``f`` is written in JAX and runs compiled on the device, in whole batches;
             its options then arrive as numbers, as in a JAX trainable. Found out by default.
+        objectives: names of the figures to be made small, where ``f`` returns a mapping; with
+            several of them ``found.front`` holds what cannot be improved in all of them at once.
+        constraints: limits of figures that ``f`` returns beside its loss, which only an evaluation
+            shows: ``{"latency": 0.1}`` for at most 0.1; or names (at most 0) and texts such as
+            ``["weight", "latency <= 0.1", "speed >= 3"]``. No point that breaks one is
+            recommended as long as any other is known.
         progress: whether to show progress.
 
     Returns:
@@ -95,13 +105,29 @@ def minimize(
         )
     name = _spec.name_of(f) if name is None else name
     known = _known(store, name)
+    goals = _goals(known, objectives, constraints, f, target)
     if compiled is None:
-        free = first is None and workers is None and timeout is None
+        free = first is None and workers is None and timeout is None and not goals.several
         compiled = known.get("kind") == COMPILED if known else free and _in_jax(f, space)
     use_compilation_cache()
     if compiled:
         budget = Budget(None if time is None else seconds(time), evaluations, None, target)
-        return _on_device(f, space, budget, name, store, seed, quiet=not progress)
+        return _on_device(f, space, goals, budget, name, store, seed, quiet=not progress)
+    sampler = _sampler(known, workers, space, first)
+    if not goals.plain:
+        from parafree.study._judged import Judged, describe, run_judged
+
+        study = run_judged(
+            Evaluation(Judged(Source.of(f), goals), timeout),
+            describe(f, space, goals, sampler, seed),
+            GoalMinimizer(sampler, goals),
+            Budget(None if time is None else seconds(time), None, evaluations, target),
+            store=Store.open(store),
+            name=name,
+            workers=workers,
+            quiet=not progress,
+        )
+        return of_search(study, study._fold._sampling, goals)
     study = tune(
         Evaluation(f, timeout),
         space=space,
@@ -111,7 +137,7 @@ def minimize(
         name=name,
         store=store,
         scheduler=RandomSearch(max_units=1),
-        sampler=_sampler(known, workers, space, first),
+        sampler=sampler,
         seed=seed,
         repeats=0,
         workers=workers,
@@ -124,6 +150,35 @@ def _known(store: Any, name: str) -> Mapping[str, Any]:
     """Return what a study of that name was created with; nothing where there is none."""
     with Store.open(store) as opened:
         return opened.find(name).spec if name in opened else {}
+
+
+def _goals(
+    known: Mapping[str, Any],
+    objectives: Sequence[str] | None,
+    constraints: Mapping[str, float] | Sequence[str] | None,
+    f: Any,
+    target: float | None,
+) -> Goals:
+    """Return what the figures are for: as this call says, and else as the study has it."""
+    before = Goals.from_spec(known)
+    given = Goals.of(objectives, constraints)
+    goals = Goals(
+        before.objectives if objectives is None else given.objectives,
+        before.limits if constraints is None else given.limits,
+    )
+    if goals.several and target is not None:
+        raise StudyError(
+            "a target is one number, and there are several objectives",
+            where="target",
+            fix="give a limit to each instead, with constraints, or leave target out",
+        )
+    if isinstance(f, Program) and "loss" not in goals.objectives:
+        raise StudyError(
+            f"a program's line counts by its loss, which is none of {list(goals.objectives)}",
+            where="objectives",
+            fix='let it print {"loss": number, ...}, and name loss among the objectives',
+        )
+    return goals
 
 
 def _sampler(
@@ -151,6 +206,7 @@ def _in_jax(f: Any, space: Any) -> bool:
 def _on_device(
     f: Any,
     space: Any,
+    goals: Goals,
     budget: Budget,
     name: str,
     store: Any,
@@ -161,8 +217,14 @@ def _on_device(
     """Run a function compiled."""
     from parafree.study._compiled_session import describe, run_compiled
 
-    given = describe(f, space, seed)
+    if goals.several:
+        raise StudyError(
+            "several objectives are not searched on the device",
+            where="compiled",
+            fix="leave compiled out: the function then runs in worker processes",
+        )
+    given = describe(f, space, goals, seed)
     require_end(budget)
     opened = Store.open(store)
-    search = run_compiled(f, given, budget, store=opened, name=name, quiet=quiet)
-    return of_compiled(Study(opened, name), search)
+    search = run_compiled(f, given, goals, budget, store=opened, name=name, quiet=quiet)
+    return of_compiled(Study(opened, name), search, goals)

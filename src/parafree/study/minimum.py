@@ -6,8 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from parafree.study._findings import front, knee, nearest, volume
+from parafree.study._front_search import FrontSearch
+from parafree.study._goals import PLAIN, Goals
 from parafree.study._values import text_of
 from parafree.study.history import Trial
 from parafree.study.study import Study
@@ -15,6 +19,8 @@ from parafree.study.study import Study
 if TYPE_CHECKING:
     from parafree.study._compiled import Compiled
     from parafree.study._search import Search
+
+_ON_DEVICE = "compiled on the device"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Facts:
     asked_again: int = 0
     noise: float | None = None
     error: float = 0.0
+    goals: Goals = PLAIN
 
 
 class Minimum(Study):
@@ -57,8 +64,47 @@ class Minimum(Study):
 
         Where there is noise its loss is the mean over the evaluations of its configuration, but
         for the first: that is the one for which it was picked, so luck has had a part in it.
+
+        With several objectives it is the compromise of the front, whose largest loss against the
+        best in any objective, as a share of the front's extent, is smallest. Where no evaluation
+        kept all constraints it is the one that is least beyond them, and ``feasible`` is false.
         """
         return self._facts.best
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the best keeps all constraints; false before there is one."""
+        best, goals = self.best, self._facts.goals
+        if best is None or not goals.limits:
+            return best is not None
+        return goals.kept(goals.outcome(best.metrics))
+
+    @cached_property
+    def front(self) -> list[Trial]:
+        """The evaluations that cannot be improved in one objective without loss in another one.
+
+        Sorted by the first objective; all figures are in ``trial.metrics``. With one objective
+        it is the best alone.
+        """
+        if not self._facts.goals.several:
+            return [self.best] if self.best is not None and self.feasible else []
+        return front(self.trials, self._facts.goals)
+
+    def hypervolume(self, corner: Sequence[float] | None = None) -> float:
+        """Return the volume that the front dominates, up to a corner.
+
+        Args:
+            corner: one number for each objective, in their order; by default a tenth of the
+                front's extent beyond its ends.
+        """
+        return volume(self.front, self._facts.goals, corner)
+
+    @property
+    def failures(self) -> list[tuple[Trial, str]]:
+        """Evaluations that failed or gave no finite value; those that break a limit are none."""
+        goals = self._facts.goals
+        found = super().failures
+        return [each for each in found if not goals.measured(each[0].metrics)]
 
     @property
     def error(self) -> float:
@@ -104,6 +150,8 @@ class Minimum(Study):
     def explain(self) -> list[str]:
         """Say in a few lines what the search did, and how sure it is."""
         facts = self._facts
+        if facts.goals.several:
+            return _about_front(self, facts)
         runs = _count(1 + facts.restarts, "run")
         lines = [f"{facts.method}, {facts.place}: {runs}, stopped by {self.reason}"]
         if facts.restarts:
@@ -113,6 +161,7 @@ class Minimum(Study):
             lines.append(f"{same} came to the best value; ends: {why}")
         else:
             lines.append("no run has ended, so a lower value may well be near")
+        lines += _about_goals(self, facts.goals)
         if self.noise:
             lines.append(
                 f"noise of {self.noise:.3g} in a single value; the best is a mean with "
@@ -126,18 +175,52 @@ class Minimum(Study):
         return lines
 
 
-def of_search(study: Study, search: Search) -> Minimum:
+def _about_goals(found: Minimum, goals: Goals) -> list[str]:
+    if not goals.limits:
+        return []
+    best = found.best
+    if best is not None and not found.feasible:
+        broken = "; ".join(goals.broken(best.metrics))
+        return [f"no evaluation kept all constraints; the one nearest to them has: {broken}"]
+    if found._facts.place != _ON_DEVICE:
+        tried = [t for t in found.trials if goals.measured(t.metrics)]
+        kept = sum(goals.kept(goals.outcome(t.metrics)) for t in tried)
+        return [f"{kept:,} of {_count(len(tried), 'evaluation')} kept all constraints"]
+    return []
+
+
+def _about_front(found: Minimum, facts: Facts) -> list[str]:
+    names = ", ".join(facts.goals.objectives)
+    size = _count(len(found.front), "point")
+    lines = [f"{facts.method}, {facts.place}, stopped by {found.reason}"]
+    lines.append(f"{size} in the front of {names}; the best is a compromise among them")
+    lines += _about_goals(found, facts.goals)
+    if facts.noise:
+        lines.append("asked again, points gave something else: their figures are means")
+    elif facts.asked_again:
+        lines.append(f"no noise: {_count(facts.asked_again, 'point')} asked again gave the same")
+    if found.failures:
+        lines.append(f"{_count(len(found.failures), 'evaluation')} without finite values")
+    return lines
+
+
+def of_search(study: Study, search: Search | FrontSearch, goals: Goals = PLAIN) -> Minimum:
     """Return what a search in worker processes has found."""
+    workers = (study.history.plan or {}).get("workers", 1)
+    place = f"in {_count(workers, 'worker process')}"
+    if isinstance(search, FrontSearch):
+        return _of_front(study, search, goals, place)
     values = search.values
-    key, workers = values.best(), (study.history.plan or {}).get("workers", 1)
-    best = None
+    key, best = values.best(), None
     if key is not None:
         told = set(values.told[key])
         trial = next(t for t in study.trials if t.loss in told and text_of(t.hparams) == key)
         best = replace(trial, loss=values.mean(key))
+    elif goals.limits:
+        best = _nearest(study, goals)
     facts = Facts(
         method=search.method,
-        place=f"in {_count(workers, 'worker process')}",
+        place=place,
         best=best,
         evaluations=len(study.trials),
         restarts=len(search.runs) - 1,
@@ -147,22 +230,51 @@ def of_search(study: Study, search: Search) -> Minimum:
         asked_again=values.asked_again,
         noise=values.noise,
         error=values.error(key) if key is not None and values.noisy else 0.0,
+        goals=goals,
     )
     return Minimum(study, facts)
 
 
-def of_compiled(study: Study, search: Compiled) -> Minimum:
+def _of_front(study: Study, search: FrontSearch, goals: Goals, place: str) -> Minimum:
+    best = knee(front(study.trials, goals), goals)
+    facts = Facts(
+        method=search.method,
+        place=place,
+        best=best if best is not None or not goals.limits else _nearest(study, goals),
+        evaluations=len(study.trials),
+        restarts=0,
+        bests=[],
+        ends={},
+        population=len(search.points),
+        asked_again=search.asked_again,
+        noise=math.nan if search.noisy else 0.0 if search.asked_again else None,
+        goals=goals,
+    )
+    return Minimum(study, facts)
+
+
+def _nearest(study: Study, goals: Goals) -> Trial | None:
+    """Return the trial that is least beyond the limits, with its value for a loss."""
+    found = nearest(study.trials, goals)
+    return None if found is None else replace(found, loss=found.metrics[goals.objectives[0]])
+
+
+def of_compiled(study: Study, search: Compiled, goals: Goals = PLAIN) -> Minimum:
     """Return what a search on the device has found."""
     trials = study.trials
+    best = trials[-1] if trials and trials[-1].loss is not None else None
+    if best is None and goals.limits:
+        best = _nearest(study, goals)
     facts = Facts(
         method=search.name,
-        place="compiled on the device",
-        best=trials[-1] if trials and trials[-1].loss is not None else None,
+        place=_ON_DEVICE,
+        best=best,
         evaluations=search.evaluations,
         restarts=search.restarts,
         bests=search.bests,
         ends=search.ends,
         population=search.population,
+        goals=goals,
     )
     return Minimum(study, facts)
 
