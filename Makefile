@@ -37,7 +37,7 @@ test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
+	XLA_FLAGS= $(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -23,13 +23,6 @@ SHRINKS = {
     "than the mean moves"
 }
 
-# Every card compiles a program in each test; they run so briefly that the quick level suffices.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
-def compiled(function: Any) -> Any:
-    return jax.jit(function, compiler_options=QUICK)
-
 
 def in_turn(one: Any) -> Any:
     """Map over cases one after the other: side by side every branch of a method would run."""
@@ -72,7 +65,7 @@ def test_hostile_objectives(card: Card) -> None:
         )  # fmt: skip
         return result.p, result.value, result.state.inner, result.history
 
-    p, value, state, info = compiled(in_turn(one))(jnp.arange(len(CASES)))
+    p, value, state, info = jax.jit(in_turn(one))(jnp.arange(len(CASES)))
     assert all_finite(state)
     assert np.isfinite(p).all()
     found = dict(zip(CASES, range(len(CASES)), strict=True))
@@ -90,7 +83,7 @@ def test_hostile_objectives(card: Card) -> None:
 @pytest.mark.slow
 @every_card
 def test_a_single_coordinate(card: Card) -> None:
-    @compiled
+    @jax.jit
     def one(key: Any) -> Any:
         result = run(
             card.make(), lambda x: (x - 0.3) ** 2, 0.0, key, steps=150,
@@ -122,7 +115,7 @@ def test_the_optimum_on_the_boundary_and_scales_of_coordinates(card: Card) -> No
         result = run(method, objective, region, jax.random.key(0), steps=100)
         return result.p / unit, result.value
 
-    p, value = compiled(in_turn(one))(jnp.array([1e-12, 1.0, 1e12]))
+    p, value = jax.jit(in_turn(one))(jnp.array([1e-12, 1.0, 1e12]))
     assert (value >= 0).all(), "a candidate was outside of the bounds"
     if card.name in SHRINKS:
         pytest.xfail(SHRINKS[card.name])
@@ -142,7 +135,7 @@ def test_a_mixed_space_with_a_constraint(card: Card) -> None:
         loss = (jnp.log10(p["lr"]) + 2) ** 2 + 0.1 * p["depth"] + (p["kind"] != 1)
         return loss + jnp.where(p["wide"], 0.0, 0.5)
 
-    result = compiled(lambda key: run(card.make(), objective, space, key, steps=120))(
+    result = jax.jit(lambda key: run(card.make(), objective, space, key, steps=120))(
         jax.random.key(0)
     )
     # AskTellSearch keeps the best value told, so look at what the method itself thinks is best.
@@ -157,7 +150,7 @@ def test_after_the_optimum_the_state_stays_finite_and_the_status_says_so(card: C
     # Annealing cools by its own schedule, however early the optimum was met.
     steps = 5000 if card.name == "SimulatedAnnealing" else 1500
 
-    @compiled
+    @jax.jit
     def one(key: Any) -> Any:
         return run(
             card.make(), lambda x: jnp.sum(x**2), jnp.ones(2), key, steps=steps,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -88,13 +87,6 @@ def against_torch(
 
 def flat(tree: Any) -> np.ndarray:
     return np.concatenate([np.ravel(np.asarray(x, np.float64)) for x in jax.tree.leaves(tree)])
-
-
-@pytest.fixture(scope="session")
-def quick_jit() -> Any:
-    """`jax.jit` for large programs that run once: it spends less time on making them fast."""
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    return partial(jax.jit, compiler_options=options)
 
 
 @pytest.fixture(name="start", scope="session")

@@ -155,7 +155,7 @@ def graph(objective: Any, two: bool) -> Graph:
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
-def test_copies_of_one_evaluation_are_in_every_set_but_the_goal(net: Any, quick_jit: Any) -> None:
+def test_copies_of_one_evaluation_are_in_every_set_but_the_goal(net: Any) -> None:
     """With the network's own results as the goal, nothing has to move."""
     targets = net(weights(), X)
     found = graph(lambda p: target_loss(net(p, X), targets), two=False)
@@ -168,7 +168,7 @@ def test_copies_of_one_evaluation_are_in_every_set_but_the_goal(net: Any, quick_
             for new, old in zip(*map(jax.tree.leaves, (project(start), start)), strict=True)
         ]
 
-    assert max(map(float, quick_jit(moves)())) < 1e-4
+    assert max(map(float, jax.jit(moves)())) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,11 @@ def test_copies_of_one_evaluation_are_in_every_set_but_the_goal(net: Any, quick_
         *(pytest.param(net, marks=pytest.mark.slow) for net in (dense, convolution, recurrent)),
     ],
 )
-def test_the_two_sets_are_nearest_points_of_all_copies(net: Any, quick_jit: Any) -> None:
+def test_the_two_sets_are_nearest_points_of_all_copies(net: Any) -> None:
     """Twice is once, and no other point of the set is nearer than the projection."""
     found = graph(lambda p: margin_loss(net(p, X), LABELS), two=True)
 
-    @quick_jit
+    @jax.jit
     @jax.vmap
     def points(key: Any) -> list[Any]:
         """A point, its projection, and the projection of that, for each set."""
@@ -259,7 +259,7 @@ def test_the_example_runs() -> None:
     assert before < 0.3 and after > 0.6
 
 
-def test_cross_entropy_is_lowered_and_the_step_follows_its_strength(quick_jit: Any) -> None:
+def test_cross_entropy_is_lowered_and_the_step_follows_its_strength() -> None:
     w = jnp.asarray([[0.5, -0.5], [0.2, 0.1]])
     x = jnp.asarray([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]])
     search = Projections(sweeps=30)
@@ -268,7 +268,7 @@ def test_cross_entropy_is_lowered_and_the_step_follows_its_strength(quick_jit: A
         objective = lambda w: cross_entropy_loss(x @ w, LABELS, strength)  # noqa: E731
         return search.step(KEY, search.init(KEY, w, objective), objective)[0].value
 
-    values = quick_jit(jax.vmap(value))(jnp.asarray([0.0, 0.1, 5.0]))
+    values = jax.jit(jax.vmap(value))(jnp.asarray([0.0, 0.1, 5.0]))
     assert float(values[0]) == pytest.approx(float(cross_entropy_loss(x @ w, LABELS)), rel=1e-4)
     assert values[0] > values[1] > values[2]
 

@@ -149,22 +149,20 @@ def test_a_teleport_keeps_the_loss_and_lengthens_the_gradient(seed: int) -> None
 MOVE = jax.jit(lambda key, p: Teleport(optax.sgd(0.1), Rescaling(layers)).move(key, p, loss))
 
 
-def test_general_linear_teleports_lengthen_the_gradient_as_well(quick_jit: Any) -> None:
+def test_general_linear_teleports_lengthen_the_gradient_as_well() -> None:
     p = network(0)
     search = Teleport(optax.sgd(0.1), GeneralLinear(layers, X, leaky), reach=0.02)
-    moved, gain, _ = quick_jit(lambda p: search.move(KEY, p, loss))(p)
+    moved, gain, _ = jax.jit(lambda p: search.move(KEY, p, loss))(p)
     assert float(gain) > 1.1
     assert float(loss(moved)) == pytest.approx(float(loss(p)), rel=1e-2)
     assert gradient_norm(moved) > 1.1 * gradient_norm(p)
 
 
 @pytest.mark.parametrize(("aim", "down"), [("flatter", True), ("sharper", False)])
-def test_surroundings_get_flatter_or_sharper_at_the_same_loss(
-    aim: Any, down: bool, quick_jit: Any
-) -> None:
+def test_surroundings_get_flatter_or_sharper_at_the_same_loss(aim: Any, down: bool) -> None:
     p = network(1)
     search = Teleport(optax.sgd(0.1), Rescaling(layers), aim=aim)
-    moved, gain, _ = quick_jit(lambda p: search.move(KEY, p, loss))(p)
+    moved, gain, _ = jax.jit(lambda p: search.move(KEY, p, loss))(p)
     assert float(loss(moved)) == pytest.approx(float(loss(p)), rel=1e-3)
     assert (float(gain) < 0.99) if down else (float(gain) > 1.01)
     assert (nearby(moved) < nearby(p)) == down
@@ -219,14 +217,14 @@ def test_weights_of_equinox_are_out_first() -> None:
     assert not np.allclose(moved.layers[0].weight, model.layers[0].weight)
 
 
-def test_what_is_not_finite_is_a_status_and_moves_nothing(quick_jit: Any) -> None:
+def test_what_is_not_finite_is_a_status_and_moves_nothing() -> None:
     p = network(0)
     search = Teleport(optax.sgd(0.0), Rescaling(layers))
-    moved, gain, sound = quick_jit(lambda p: search.move(KEY, p, lambda p: jnp.nan * loss(p)))(p)
+    moved, gain, sound = jax.jit(lambda p: search.move(KEY, p, lambda p: jnp.nan * loss(p)))(p)
     assert not bool(sound) and float(gain) == 1.0
     jax.tree.map(np.testing.assert_array_equal, moved, p)
     state = search.init(KEY, p, loss)
-    _, info = quick_jit(lambda state: search.step(KEY, state, lambda p: jnp.nan * loss(p)))(state)
+    _, info = jax.jit(lambda state: search.step(KEY, state, lambda p: jnp.nan * loss(p)))(state)
     assert int(info.status) == Status.NOT_FINITE
 
 
