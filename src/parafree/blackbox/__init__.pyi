@@ -52,6 +52,7 @@ from parafree.blackbox.shade import SHADE as SHADE
 from parafree.blackbox.simulated_annealing import SimulatedAnnealing as SimulatedAnnealing
 from parafree.blackbox.smoothed import Smoothed as Smoothed
 from parafree.blackbox.snes import SNES as SNES
+from parafree.blackbox.surrogate import Surrogate as Surrogate
 from parafree.blackbox.tpe import TPE as TPE
 from parafree.blackbox.umda import UMDA as UMDA
 from parafree.blackbox.wu_go import WUGO as WUGO

@@ -40,6 +40,14 @@ def pick(options: Options, u: jax.Array) -> jax.Array:
     return jnp.sum(u[:, :, None] >= ends, axis=2, dtype=jnp.int32)
 
 
+def middle(options: Options, u: jax.Array, counts: tuple[int, ...]) -> jax.Array:
+    """Return numbers (n, m) that :func:`pick` the options whose even share of (0, 1) holds u."""
+    number = jnp.asarray(np.array(counts), u.dtype)
+    place = jnp.clip(jnp.floor(u * number), 0, number - 1).astype(jnp.int32)
+    chosen = jax.nn.one_hot(place, options.share.shape[1], dtype=u.dtype)
+    return jnp.sum(chosen * (jnp.cumsum(options.share, axis=1) - options.share / 2), axis=2)
+
+
 def learn(
     options: Options, picked: jax.Array, weights: jax.Array, counts: tuple[int, ...], least: float
 ) -> Options:

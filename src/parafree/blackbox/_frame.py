@@ -117,6 +117,12 @@ class Frame(eqx.Module):
         moved = (_mirror(v, self.low, self.high) - self.origin) / self._divisor
         return jnp.where((v < self.low) | (v > self.high), moved, x)
 
+    def clipped(self, x: jax.Array) -> jax.Array:
+        """Return x (..., d) moved to the nearest point that keeps the bounds."""
+        v = self.origin + self.scale * x
+        moved = (jnp.clip(v, self.low, self.high) - self.origin) / self._divisor
+        return jnp.where((v < self.low) | (v > self.high), moved, x)
+
     def feasible(self, x: jax.Array) -> jax.Array | None:
         """Say which of x (n, d) keep the space's constraints; None where there are none."""
         if not (isinstance(self.form, Space) and self.form.constraints):

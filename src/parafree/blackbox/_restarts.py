@@ -104,23 +104,38 @@ class Restarting(eqx.Module):
     def ask(self, key: jax.Array, state: RestartState) -> tuple[Any, RestartState]:
         """Return a batch of candidates and the state that remembers them."""
         asked = state.inner.core.asked
-        # All is drawn at once: a random generator takes long to compile.
-        drawn = normal(key, (asked.size + state.lot.size,), asked.dtype)
-        draws, rest = drawn[: asked.size].reshape(asked.shape), drawn[asked.size :]
-        tiny = jnp.finfo(asked.dtype).eps
-        lot = jnp.clip(jax.scipy.special.ndtr(rest), tiny, 1 - tiny)
+        draws, state = self.draw(key, state, *asked.shape)
         candidates, inner = self.method.offer(state.inner, draws)
-        return candidates, state._replace(inner=inner, lot=lot)
+        return candidates, state._replace(inner=inner)
 
     def tell(
         self, key: jax.Array, state: RestartState, candidates: Any, values: Any
     ) -> tuple[RestartState, RestartInfo]:
         """Take in the values of the candidates asked for last, in their order."""
+        values = self.method.note(state.inner, state.inner.core.asked, values)
+        state = self.take(state, values)
+        return self.go_on(state, values, state.filled >= state.run.population)
+
+    # Pieces of it, which a search with a model puts together in another way ------------------
+
+    def draw(
+        self, key: jax.Array, state: RestartState, n: int, width: int
+    ) -> tuple[jax.Array, RestartState]:
+        """Return draws (n, width), and the state with the lot that plans the next run."""
+        # All is drawn at once: a random generator takes long to compile.
+        dtype = state.lot.dtype
+        drawn = normal(key, (n * width + state.lot.size,), dtype)
+        draws, rest = drawn[: n * width].reshape(n, width), drawn[n * width :]
+        tiny = jnp.finfo(dtype).eps
+        lot = jnp.clip(jax.scipy.special.ndtr(rest), tiny, 1 - tiny)
+        return draws, state._replace(lot=lot)
+
+    def take(self, state: RestartState, values: jax.Array) -> RestartState:
+        """Return the state that knows the cleaned values of the candidates asked for last."""
         asked = state.inner.core.asked
-        values = self.method.note(state.inner, asked, values)
         inner = self.method.record(state.inner, asked, values)
         run = state.run._replace(spent=state.run.spent + asked.shape[0])
-        state = state._replace(
+        return state._replace(
             inner=inner,
             best=better(inner.core.best, state.best),
             run=run,
@@ -129,7 +144,14 @@ class Restarting(eqx.Module):
             filled=state.filled + asked.shape[0],
             span=_span(jnp.concatenate([state.span, values])),
         )
-        whole = state.filled >= run.population
+
+    def go_on(
+        self, state: RestartState, values: jax.Array, whole: jax.Array
+    ) -> tuple[RestartState, RestartInfo]:
+        """Return the state after a batch with these values, and what it told.
+
+        If the generation is ``whole`` the method learns from it, and may begin again.
+        """
         state = state._replace(
             inner=self._digested(state, whole),
             filled=jnp.where(whole, 0, state.filled),
@@ -153,9 +175,8 @@ class Restarting(eqx.Module):
 
     def _digested(self, state: RestartState, whole: jax.Array) -> Any:
         """Return the method's state, after the generation if it is whole."""
-        capacity, batch = state.values.shape[0], state.inner.core.asked.shape[0]
-        population = state.run.population
-        sizes = [batch]
+        capacity, population = state.values.shape[0], state.run.population
+        sizes = [self.method.size(state.inner.core.frame.dimension)]
         while sizes[-1] < capacity:
             sizes.append(min(_STEP * sizes[-1], capacity))
 
@@ -180,13 +201,14 @@ class Restarting(eqx.Module):
         barren = inner.core.progress.status == Status.NOT_FINITE
         done = whole & (ended(inner.core.progress) | (state.run.spent >= state.run.allowed))
         over = done | (whole & barren)
-        where, batch = inner.core.frame, inner.core.asked.shape[0]
-        run = self.plan(state.lot[-2:], state.run, batch, capacity)
+        where = inner.core.frame
+        smallest = self.method.size(where.dimension)
+        run = self.plan(state.lot[-2:], state.run, smallest, capacity)
         mean = where.scatter(state.lot[:-2])
         spread = jnp.asarray(self.method.spread, where.dtype) * run.spread
-        new = self.method.begin(self.method.core(where, mean, spread))
+        core = self.method.core(where, mean, spread)._replace(asked=inner.core.asked)
         return state._replace(
-            inner=choose(over, new, inner),
+            inner=choose(over, self.method.begin(core), inner),
             run=choose(done, run, state.run),
             restarts=state.restarts + over.astype(jnp.int32),
         )

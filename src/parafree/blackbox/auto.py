@@ -20,10 +20,12 @@ from parafree.blackbox.bipop import BIPOP
 from parafree.blackbox.cat_cmaes import CatCMAES
 from parafree.blackbox.cmaes import CMAES
 from parafree.blackbox.sep_cmaes import SepCMAES
+from parafree.blackbox.surrogate import Surrogate, SurrogateState
 from parafree.core.card import Card
 from parafree.core.errors import MethodError
 
 _FULL = 100  # dimensions up to which a whole covariance is learned
+_DOUBLINGS = 5  # of the population where each evaluation is asked for by name
 
 
 class Auto(eqx.Module):
@@ -94,57 +96,74 @@ class Auto(eqx.Module):
 
     # What a search that hands out candidates one by one needs ------------------------------
 
-    def method(self, where: Frame) -> Restarting:
+    def method(self, where: Frame) -> Restarting | Surrogate:
         """Return the method that searches in a frame."""
         if kinds_of(where.form, where.dimension).discrete:
             kind: type[Sampled] = CatCMAES
         else:
             kind = CMAES if where.dimension <= _FULL else SepCMAES
         size = kind().size(where.dimension)
-        return BIPOP(kind(population=max(size, self.batch or 0)))
+        if self.batch is None or kind is SepCMAES:
+            return BIPOP(kind(population=max(size, self.batch or 0)))
+        batch = max(2, self.batch)
+        batches = max(2, -(-size // batch))
+        return Surrogate(BIPOP(kind(population=batches * batch), doublings=_DOUBLINGS), batch)
 
-    def describe(self, state: RestartState) -> str:
+    def describe(self, state: Any) -> str:
         """Return the name of the method that searches."""
-        method = self._within(state)
-        return f"{type(method).__name__} restarts of {type(method.method).__name__}"
+        within = self._within(state)
+        modelled = isinstance(within, Surrogate)
+        runs = type(within.method if modelled else within).__name__
+        name = f"{runs} restarts of {type(self._sampled(state)).__name__}"
+        return f"{name} with a quadratic model" if modelled else name
 
-    def draws(self, state: RestartState) -> jax.Array:
+    def runs(self, state: Any) -> RestartState:
+        """Return the runs of a search, whether it has a model or not."""
+        return state.runs if isinstance(state, SurrogateState) else state
+
+    def draws(self, state: Any) -> jax.Array:
         """Return the numbers (n, draws) that make the candidates asked for last."""
-        return state.inner.core.asked
+        return self.runs(state).inner.core.asked
 
-    def recall(self, state: RestartState, draws: jax.Array) -> RestartState:
+    def recall(self, state: Any, draws: jax.Array) -> Any:
         """Return the state as if candidates with these numbers had been asked for last.
 
         All candidates of a generation are drawn from one distribution, so any of them may take
         the place of any other.
         """
-        return eqx.tree_at(lambda s: s.inner.core.asked, state, draws)
+        return eqx.tree_at(lambda s: self.runs(s).inner.core.asked, state, draws)
 
-    def move(self, state: RestartState, u: jax.Array) -> RestartState:
+    def move(self, state: Any, u: jax.Array) -> Any:
         """Return the state with its run begun again at a point u (d,) of a space's unit cube."""
-        method, where = self._within(state).method, state.inner.core.frame
+        runs, method = self.runs(state), self._sampled(state)
+        where = runs.inner.core.frame
         mean = (jnp.asarray(u, where.dtype) - where.origin) / where.scale
-        spread = jnp.asarray(method.spread, where.dtype) * state.run.spread
-        return state._replace(inner=method.begin(method.core(where, mean, spread)))
+        spread = jnp.asarray(method.spread, where.dtype) * runs.run.spread
+        core = method.core(where, mean, spread)._replace(asked=runs.inner.core.asked)
+        return eqx.tree_at(lambda s: self.runs(s).inner, state, method.begin(core))
 
-    def mean(self, state: RestartState) -> Any:
+    def mean(self, state: Any) -> Any:
         """Return the candidate in the middle of the distribution."""
-        middle = jnp.zeros_like(self.draws(state)[:1])
-        x = self._within(state).method.place(state.inner, middle)
-        return state.inner.core.frame.point(x[0])
+        inner = self.runs(state).inner
+        x = self._sampled(state).place(inner, jnp.zeros_like(inner.core.asked[:1]))
+        return inner.core.frame.point(x[0])
 
-    def widen(self, state: RestartState) -> RestartState:
+    def widen(self, state: Any) -> Any:
         """Return the state with twice the population in this run, as far as there is room.
 
         For an objective that is so noisy that a generation's values hardly tell its candidates
         apart: larger generations average over the noise.
         """
-        room = jnp.int32(state.values.shape[0])
-        population = jnp.minimum(2 * state.run.population, room)
-        return state._replace(run=state.run._replace(population=population))
+        runs = self.runs(state)
+        population = jnp.minimum(2 * runs.run.population, jnp.int32(runs.values.shape[0]))
+        return eqx.tree_at(lambda s: self.runs(s).run.population, state, population)
 
-    def _within(self, state: RestartState) -> Restarting:
-        return self.method(state.inner.core.frame)
+    def _sampled(self, state: Any) -> Sampled:
+        within = self._within(state)
+        return (within.method if isinstance(within, Surrogate) else within).method
+
+    def _within(self, state: Any) -> Restarting | Surrogate:
+        return self.method(self.runs(state).inner.core.frame)
 
 
 card = Card(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr
+from jax.scipy.special import ndtr, ndtri
 
 from parafree.blackbox import _categorical, _margin
 from parafree.blackbox._categorical import Options
@@ -119,6 +119,27 @@ class CatCMAES(Sampled):
         u = (self._picked(state, draws).astype(x.dtype) + 0.5) / counts
         return placed.at[:, np.array(kinds.options)].set(4 * u - 2)
 
+    def axes(self, state: CatCMAESState) -> jax.Array:
+        """Return the columns (d, d) that one deviation is long; 1 for an option."""
+        kinds, d = _kinds(state.core.frame), state.core.frame.dimension
+        columns, normal = _columns(kinds, d), _NORMAL.axes(state.normal)
+        root = jnp.eye(d + 1, dtype=normal.dtype)
+        return root.at[np.ix_(columns, columns)].set(self._stretched(state, normal))[:d, :d]
+
+    def draws_at(self, state: CatCMAESState, x: jax.Array) -> jax.Array:
+        """Return draws (n, d + 1) that are placed at x (n, d), or in the same cells."""
+        kinds, d = _kinds(state.core.frame), state.core.frame.dimension
+        columns, core = _columns(kinds, d), state.normal.core
+        padded = jnp.concatenate([x, jnp.zeros_like(x[:, :1])], axis=1)
+        axes = self._stretched(state, _NORMAL.axes(state.normal))
+        away = padded[:, columns] - core.mean
+        z = jnp.zeros_like(padded).at[:, columns].set(jnp.linalg.solve(axes, away.T).T)
+        if not kinds.options:
+            return z
+        options = np.array(kinds.options)
+        u = _categorical.middle(state.options, (x[:, options] + 2) / 4, kinds.counts)
+        return z.at[:, options].set(ndtri(u))
+
     def deviation(self, state: CatCMAESState) -> jax.Array:
         """Return that of the continuous coordinates; where there are none, that of the start.
 
@@ -176,6 +197,10 @@ class CatCMAES(Sampled):
         columns = _columns(kinds, state.core.frame.dimension)
         x = _NORMAL.place(state.normal, draws[:, columns])
         return core.mean + _stretch(kinds, state) * (x - core.mean) if kinds.whole else x
+
+    def _stretched(self, state: CatCMAESState, axes: jax.Array) -> jax.Array:
+        kinds = _kinds(state.core.frame)
+        return _stretch(kinds, state)[:, None] * axes if kinds.whole else axes
 
     def _picked(self, state: CatCMAESState, draws: jax.Array) -> jax.Array:
         kinds = _kinds(state.core.frame)

@@ -85,6 +85,14 @@ class CMAES(Sampled):
         """Return mean + sigma A z (40)."""
         return state.core.mean + state.core.sigma * (draws @ state.root.T)
 
+    def axes(self, state: CMAESState) -> jax.Array:
+        """Return sigma A, whose columns are one deviation of the candidates long."""
+        return state.core.sigma * state.root
+
+    def draws_at(self, state: CMAESState, x: jax.Array) -> jax.Array:
+        """Return the draws (n, d) that are placed at x (n, d)."""
+        return jnp.linalg.solve(self.axes(state), (x - state.core.mean).T).T
+
     def deviation(self, state: CMAESState) -> jax.Array:
         """Return sigma times the root of the covariance's diagonal."""
         return state.core.sigma * jnp.sqrt(jnp.diagonal(state.covariance))

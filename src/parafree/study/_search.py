@@ -8,8 +8,8 @@ no worker waits for another one, and an evaluation that hangs holds up nothing b
 
 Whether there is noise is found by asking again: for the best point of the first batch, and now and
 then for the best of all. Where there is none, no other configuration is evaluated twice.
-Where there is, every other batch asks again for a point that looks good, or for the mean of the
-distribution, and populations grow while the values of a batch differ no more than noise does.
+Where there is, after every other ten values or so one asks again for a point that looks good, or for
+the mean of the distribution, and populations grow while those values differ no more than noise does.
 
 Where figures have limits, the method is told an order, which ``parafree.blackbox._lagrangian`` makes
 of values and of how far they are beyond their limits.
@@ -36,7 +36,8 @@ from parafree.study._on_cube import OnCube
 from parafree.study._values import Values, text_of
 
 _DRAWS = 8  # batches drawn to find candidates that keep the constraints
-_UNCLEAR = 3  # batches drowned in noise, more than not, after which populations grow
+_LOT = 10  # values, at least, between two turns of asking again, and of looking for noise
+_UNCLEAR = 3  # lots drowned in noise, more than not, after which populations grow
 _AGAIN = 100  # configurations before the second question about noise, and ten times that each
 _BARREN = 20  # batches in a row without a new configuration, after which one is drawn evenly
 
@@ -98,7 +99,8 @@ class Search:
         self._tools = OnCube(Auto(None if goals.limits else batch), space, seed)
         self._queue: deque[_Candidate] = deque()  # to be handed out
         self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
-        self._batches = self._strays = self._unclear = 0
+        self._batches = self._strays = self._unclear = self._turn = 0
+        self._lot: list[float] = []  # values of the latest batches
         self._next_doubt = 1  # configurations after which noise is asked about
         self._order = self._fresh_order()
         self._batch = self._new_batch()
@@ -210,11 +212,15 @@ class Search:
                 self.runs[-1].ended = Status(int(told.status)).name
                 self.runs.append(Run())
                 self._order = self._fresh_order()
-            if self.values.noisy:
-                self._listen(values)
+            self._lot.extend(values)
         self._queue.clear()
         self._batch = self._new_batch()
-        self._doubt()
+        if not self.values.noisy or len(self._lot) >= _LOT:
+            self._turn += 1
+            if self.values.noisy:
+                self._listen(np.array(self._lot))
+            self._lot = []
+            self._doubt()
 
     def _fresh_order(self) -> _lagrangian.Lagrangian:
         return _lagrangian.begin(self._space.dimension, len(self._goals.limits))
@@ -234,7 +240,7 @@ class Search:
 
     def _doubt(self) -> None:
         """Queue what is asked to learn about noise, before anything else."""
-        turn, key = self._batch.number % 4, None
+        turn, key = self._turn % 4, None
         if not self.values.noisy:
             if len(self.values.told) >= self._next_doubt:
                 self._next_doubt = max(_AGAIN, 10 * self._next_doubt)
@@ -249,7 +255,7 @@ class Search:
             self._queue.extend([self._again(key)] * (2 if self.values.noisy else 1))
 
     def _listen(self, values: np.ndarray) -> None:
-        """Let populations grow while the values of batches differ no more than noise does."""
+        """Let populations grow while the values of lots differ no more than noise does."""
         finite = values[np.isfinite(values)]
         if len(finite) < 2:
             return

@@ -1,0 +1,116 @@
+"""The quadratic model against least squares, refitting and random search."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from parafree.blackbox import Region
+from parafree.blackbox._frame import frame
+from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit
+
+D = 3
+COEFFICIENTS = (D + 1) * (D + 2) // 2
+
+
+@pytest.fixture(autouse=True)
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+def features(q: np.ndarray) -> np.ndarray:
+    """The monomials, weighted so that their inner product is the kernel 1000 + 10 ab + (ab)^2."""
+    pairs = [np.sqrt(2) * q[:, i] * q[:, j] for i, j in combinations(range(D), 2)]
+    squares = [q[:, i] ** 2 for i in range(D)]
+    return np.stack([np.full(len(q), np.sqrt(1000)), *np.sqrt(10) * q.T, *squares, *pairs], axis=1)
+
+
+def data(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, D)), rng.normal(size=n), rng.normal(size=(D, D))
+
+
+def test_reference_weighted_ridge_regression_on_monomials() -> None:
+    """With fewer, as many and more points than coefficients."""
+    for n in (5, COEFFICIENTS, 30):
+        x, values, axes = data(n)
+        q = (x - x[values.argmin()]) @ np.linalg.inv(axes).T
+        z, order = features(q), values.argsort().argsort()
+        weights = (20 - 19 * order / (n - 1)) / (1e-9 * np.sum(z**2, axis=1))
+        coefficients = np.linalg.solve(
+            z.T * weights @ z + np.eye(COEFFICIENTS), z.T * weights @ values
+        )
+        model, _ = fit(jnp.asarray(x), jnp.asarray(values), jnp.asarray(axes))
+        new = np.random.default_rng(1).normal(size=(6, D))
+        expected = features((new - x[values.argmin()]) @ np.linalg.inv(axes).T) @ coefficients
+        # The constant is shrunk towards the lowest value, which is 0 for the model.
+        found = model.offset + model.unit * model.guess(jnp.asarray(new))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_quadratic_is_found_exactly() -> None:
+    x, _, axes = data(25)
+    curvature = np.diag([1.0, 10.0, 100.0])
+    values = np.einsum("ni,ij,nj->n", x - 0.5, curvature, x - 0.5) + 7
+    model, _ = fit(jnp.asarray(x), jnp.asarray(values), jnp.asarray(axes))
+    back = np.asarray(model.inverse).T @ np.asarray(model.curvature) @ np.asarray(model.inverse)
+    np.testing.assert_allclose(back * float(model.unit) / 2, curvature, rtol=1e-4, atol=1e-4)
+    found = model.lowest(jnp.zeros(D), jnp.eye(D), 10.0)
+    np.testing.assert_allclose(found, 0.5, atol=1e-6)
+
+
+def test_what_is_left_out_is_what_the_other_points_say() -> None:
+    x, values, axes = data(8)
+    known = jnp.asarray(np.append(values, np.inf))  # a point that does not count changes nothing
+    x = jnp.asarray(np.concatenate([x, np.full((1, D), 9.0)]))
+    model, left_out = fit(x, known, jnp.asarray(axes))
+    q = (np.asarray(x)[:8] - np.asarray(model.centre)) @ np.asarray(model.inverse).T
+    y, order = (values - values.min()) / float(model.unit), values.argsort().argsort()
+    kernel = 1000 + 10 * q @ q.T + (q @ q.T) ** 2
+    kernel += np.diag(np.diag(kernel) * 1e-9 / (20 - 19 * order / 7))
+    for i in range(8):
+        others = np.delete(np.arange(8), i)
+        said = kernel[i, others] @ np.linalg.solve(kernel[np.ix_(others, others)], y[others])
+        assert float(left_out[i]) == pytest.approx(said, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_within_reach_is_lower(seed: int) -> None:
+    """Whether the curvature is positive or not."""
+    rng = np.random.default_rng(seed)
+    half = rng.normal(size=(D, D))
+    model = Quadratic(
+        jnp.asarray(rng.normal(size=D)), jnp.eye(D), jnp.zeros(()), jnp.asarray(rng.normal(size=D)),
+        jnp.asarray(half + half.T), jnp.zeros(()), jnp.ones(()),
+    )  # fmt: skip
+    axes, mean = rng.normal(size=(D, D)), rng.normal(size=D)
+    best = np.asarray(model.lowest(jnp.asarray(mean), jnp.asarray(axes), 2.0))
+    z = rng.normal(size=(20000, D))
+    z *= 2 * rng.random((20000, 1)) ** (1 / D) / np.linalg.norm(z, axis=1, keepdims=True)
+    tried = model.guess(jnp.asarray(mean + z @ axes.T))
+    assert float(model.guess(jnp.asarray(best[None]))[0]) <= float(tried.min()) + 1e-9
+    assert np.linalg.norm(np.linalg.solve(axes, best - mean)) <= 2 + 1e-6
+
+
+def test_a_slope_leads_into_the_corner() -> None:
+    where = frame(Region(jnp.zeros(D), low=-1.0, high=1.0))
+    slope = jnp.asarray([1.0, -10.0, 100.0])
+    zero = jnp.zeros((D, D))
+    one = jnp.ones(())
+    model = Quadratic(jnp.zeros(D), jnp.eye(D), 0 * one, slope, zero, 0 * one, one)
+    found = aim(model, where, jnp.zeros(D), jnp.eye(D), 4.0)
+    np.testing.assert_allclose(where.point(found), [-1, 1, -1])
+
+
+def test_reference_kendalls_tau_of_scipy() -> None:
+    a, b = np.random.default_rng(0).normal(size=(2, 12))
+    counted = np.arange(12) < 9
+    expected = kendalltau(a[:9], b[:9])[0]
+    assert float(agreement(*map(jnp.asarray, (a, b, counted)))) == pytest.approx(expected)
+    assert float(agreement(*map(jnp.asarray, (a, b, counted & (a > 9))))) == -1
