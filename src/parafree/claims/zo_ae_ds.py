@@ -173,12 +173,15 @@ def guard(
     objective = stability(owned, data.train_x, defence.coded)
     p = start(owned, data.train_x.shape[1], seed, defence.coded)
     images, labels = (each[:_JUDGES] for each in objective.data)
-    trained = []
-    for rate in rates:
+
+    def trained(rate: float) -> Any:
         search = ZOAEDS(defence.estimate, _NOISE, jnp.float32(rate), _BATCH)
-        found = run(search, objective, p, jax.random.key(seed), steps=steps).p
-        trained.append((float(_noisy_accuracy((owned, found), images, labels)), found))
-    return max(trained, key=lambda each: each[0])[1]
+        return run(search, objective, p, jax.random.key(seed), steps=steps).p
+
+    if len(rates) == 1:  # nothing to choose, and no program to compile for it
+        return trained(*rates)
+    score = lambda found: float(_noisy_accuracy((owned, found), images, labels))  # noqa: E731
+    return max(map(trained, rates), key=score)
 
 
 Figures = dict[str, np.ndarray]
@@ -283,16 +286,18 @@ def together(seeds: list[Figures]) -> Figures:
 
 
 def _about_dimension(found: Figures, more: Figures, pixels: int) -> str:
-    def ahead(each: Figures) -> str:
-        ours, theirs = (np.median(each[n], axis=0) for n in ("ZO-AE-DS (CGE)", "ZO-DS (RGE)"))
+    def ahead(each: Figures, name: str = "ZO-AE-DS (CGE)") -> str:
+        ours, theirs = (np.median(each[n], axis=0) for n in (name, "ZO-DS (RGE)"))
         return ", ".join(f"{100 * gap:+.1f}" for gap in ours - theirs)
 
     queries = CGE().calls(_FULL.code)
     return (
-        f" ZO-AE-DS (CGE) is {ahead(found)} points ahead of ZO-DS (RGE) at the radii, where there "
-        f"are {pixels / queries:.0f} pixels for each query, and {ahead(more)} with the same images "
-        f"on {4 * pixels} pixels, all lengths kept, where there are {4 * pixels / queries:.0f}; in "
-        "the paper there are 16, of images that are harder."
+        f" ZO-AE-DS (CGE) is {ahead(found)} points ahead of ZO-DS (RGE) at the radii and FO-AE-DS "
+        f"{ahead(found, 'FO-AE-DS')}, which is all there is to gain; there are "
+        f"{pixels / queries:.0f} pixels for each query. With the same images on {4 * pixels} "
+        f"pixels, all lengths kept, there are {4 * pixels / queries:.0f}, and it is {ahead(more)} "
+        f"(FO-AE-DS {ahead(more, 'FO-AE-DS')}). In the paper there are 16, of images on which "
+        "ZO-DS falls further behind: 27.4, 35.7, 30.4 and 16.1 points."
     )
 
 
