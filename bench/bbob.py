@@ -2,6 +2,7 @@
 
 Every solver gets every problem with the same budget; what counts is the share of targets that it
 has reached after so many evaluations (the ECDF of COCO). The rules are told in ``docs/bbob.md``.
+What was run before with the same budget is kept where it is not run again.
 Needs the packages ``coco-experiment`` and ``cma``. The last line of standard output is JSON.
 """
 
@@ -11,6 +12,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import _bbob_page as page
 from _bbob_problems import SUITES, Recorder, problems
@@ -44,7 +46,7 @@ def main() -> None:
             found = run(
                 suite, given.solvers.split(","), dimensions, instances, budget, given.functions
             )
-            results[suite] = {"budget": budget, "runs": found}
+            results[suite] = {"budget": budget, "runs": merged(results.get(suite), found, budget)}
             RESULTS.write_text(json.dumps(results))
     print(page.tables(results))
     if given.write:
@@ -74,6 +76,16 @@ def run(
                 found.append(row | {"seconds": time.perf_counter() - begin})
         print(f"[{time.strftime('%H:%M:%S')}] {suite} in dimension {dimension} done", flush=True)
     return found
+
+
+def merged(
+    old: dict[str, Any] | None, found: list[dict[str, object]], budget: int
+) -> list[dict[str, object]]:
+    """Return what was found, and what is known of other solvers and problems with that budget."""
+    kept = old["runs"] if old is not None and old["budget"] == budget else []
+    new = {(row["solver"], row["problem"]) for row in found}
+    rows = [row for row in kept if (row["solver"], row["problem"]) not in new] + found
+    return sorted(rows, key=lambda row: list(SOLVERS).index(str(row["solver"])))
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:

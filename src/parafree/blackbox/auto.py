@@ -33,10 +33,12 @@ class Auto(eqx.Module):
 
     Up to a hundred parameters a whole covariance is learned, beyond that a scale for each. A run
     that has ended begins again elsewhere, with larger populations and with small ones in turn.
+    Where batches are small, each candidate counts, and a quadratic model spares evaluations.
 
     Args:
-        batch: candidates in a batch at least, for example twice as many as there are workers;
-            static. ``None`` takes what the method recommends.
+        batch: candidates in a batch, at least 2, for example twice as many as there are workers;
+            static. ``None``, for values that cost next to nothing, takes whole generations and no
+            model.
 
     Returns:
         An ask-and-tell method. ``info`` is that of a method with restarts.
@@ -45,7 +47,8 @@ class Auto(eqx.Module):
         MethodError: ``batch`` is no whole number of at least 1.
 
     Cost:
-        That of the method within; see :class:`parafree.blackbox.BIPOP`.
+        That of the method within; see :class:`parafree.blackbox.BIPOP` and, where a batch is given,
+        :class:`parafree.blackbox.Surrogate`.
 
     Source:
         Hansen 2009, doi:10.1145/1570256.1570333, section 2.1, for the restarts.

@@ -120,7 +120,7 @@ class CatCMAES(Sampled):
         return placed.at[:, np.array(kinds.options)].set(4 * u - 2)
 
     def axes(self, state: CatCMAESState) -> jax.Array:
-        """Return the columns (d, d) that one deviation is long; 1 for an option."""
+        """Return columns (d, d) that are one deviation long; an option's is 1."""
         kinds, d = _kinds(state.core.frame), state.core.frame.dimension
         columns, normal = _columns(kinds, d), _NORMAL.axes(state.normal)
         root = jnp.eye(d + 1, dtype=normal.dtype)

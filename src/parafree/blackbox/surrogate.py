@@ -211,7 +211,7 @@ card = Card(
     method=Surrogate,
     contract="asktell",
     paper="Hansen 2019, doi:10.1145/3321707.3321842",
-    reference="least squares in NumPy for the model; the paper's figures beside CMA-ES's",
+    reference="ridge regression on monomials in NumPy; CMA-ES's evaluations on a quadratic",
     needs={"values"},
     free_of={"gradient", "learning rate", "population size"},
 )
