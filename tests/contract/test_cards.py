@@ -42,15 +42,13 @@ def check_the_docstring_has_all_sections(card: Card) -> None:
     assert card.summary, "the file needs a docstring whose first line says what the method does"
 
 
-def check_the_example_runs(card: Card) -> None:
+def check_there_is_an_example(card: Card) -> None:
+    """It is run with those of all other docstrings, by pytest itself."""
     module = inspect.getmodule(card.method)
     examples = doctest.DocTestFinder(recurse=False).find(
         card.method, card.name, globs=vars(module).copy()
     )
     assert sum(len(example.examples) for example in examples) > 0
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    for example in examples:
-        assert doctest.DocTestRunner(optionflags=flags, verbose=False).run(example).failed == 0
 
 
 def check_a_test_compares_with_the_reference(card: Card) -> None:
@@ -246,7 +244,7 @@ def check_a_sampler_is_a_fold(card: Card) -> None:
 
 COMMON: tuple[Check, ...] = (
     check_the_docstring_has_all_sections,
-    check_the_example_runs,
+    check_there_is_an_example,
     check_a_test_compares_with_the_reference,
     check_the_room_exports_it,
 )

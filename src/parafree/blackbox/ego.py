@@ -58,8 +58,8 @@ class EGO(Kriged):
         >>> from parafree import Real, Space, run
         >>> space = Space(x=Real(-3.0, 3.0), y=Real(-2.0, 2.0))
         >>> wave = lambda p: jnp.sin(3 * p["x"]) + p["x"] ** 2 / 4 + (p["y"] - 1) ** 2
-        >>> result = run(EGO(points=30), wave, space, jax.random.key(0), steps=30)
-        >>> bool(result.value < -0.9)  # the least is -0.937
+        >>> result = run(EGO(points=30), wave, space, jax.random.key(1), steps=30)
+        >>> bool(result.value < -0.9)  # the least is -0.935
         True
     """
 

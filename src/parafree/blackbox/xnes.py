@@ -49,7 +49,7 @@ class XNES(Shaped):
         >>> from parafree import run
         >>> valley = lambda p: 100 * (p["y"] - p["x"] ** 2) ** 2 + (1 - p["x"]) ** 2
         >>> start = {"x": -1.0, "y": 2.0}
-        >>> result = run(XNES(), valley, start, jax.random.key(0), steps=600)
+        >>> result = run(XNES(), valley, start, jax.random.key(1), steps=600)
         >>> bool(result.value < 1e-3)
         True
     """
