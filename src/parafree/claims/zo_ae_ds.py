@@ -293,7 +293,7 @@ def _about_dimension(found: Figures, more: Figures, pixels: int) -> str:
     queries = CGE().calls(_FULL.code)
     return (
         f" ZO-AE-DS (CGE) is {ahead(found)} points ahead of ZO-DS (RGE) at the radii and FO-AE-DS "
-        f"{ahead(found, 'FO-AE-DS')}, which is all there is to gain; there are "
+        f"{ahead(found, 'FO-AE-DS')}, which is about all there is to gain; there are "
         f"{pixels / queries:.0f} pixels for each query. With the same images on {4 * pixels} "
         f"pixels, all lengths kept, there are {4 * pixels / queries:.0f}, and it is {ahead(more)} "
         f"(FO-AE-DS {ahead(more, 'FO-AE-DS')}). In the paper there are 16, of images on which "
