@@ -79,8 +79,9 @@ def judge(
     worth = _worth(state, safe_f, safe_g, xp)
     x = (worth - state.middle) / state.width
     violation = xp.sum(xp.maximum(g, 0), axis=1)
-    unknown = 1 + violation / (1 + violation)  # from the limits alone: behind all others
-    unknown = xp.where(xp.isfinite(violation), unknown, xp.inf)
+    beyond = xp.where(xp.isfinite(violation), violation, 0)
+    # From the limits alone: behind all others.
+    unknown = xp.where(xp.isfinite(violation), 1 + beyond / (1 + beyond), xp.inf)
     told = xp.where(known, x / (1 + abs(x)), unknown)
     state = _noted(state, safe_f, safe_g, worth, known, violation, xp)
     told = told - 2 * state.level

@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parafree.study._goals import Goals
+    from parafree.study.history import Trial
     from parafree.study.study import Study
+
+_FRONT = 12  # points of a front that are listed
 
 
 def lines(study: Study) -> list[str]:
     """Return what was found and what it cost, one fact a line."""
+    from parafree.study._findings import minimises
+
+    if minimises(study.spec):
+        return _of_minimum(study)
     best, out = study.best, []
     if best is None or best.loss is None:
         out.append("best     nothing yet: no trial has a usable loss")
@@ -24,6 +34,57 @@ def lines(study: Study) -> list[str]:
     out.append(
         f"cost     {len(study.trials):,} trials{ended}, {study.units:,} units, {_time(study)}"
     )
+    return out
+
+
+def minimum_lines(
+    best: Trial | None, error: float, front: Sequence[Trial], goals: Goals
+) -> list[str]:
+    """Return the best point, and the front where there are several objectives."""
+    if best is None or best.loss is None:
+        return ["best     nothing yet: no evaluation gave a finite value"]
+    named = [f"{name} {number(best.metrics[name])}" for name in goals.names] if best.metrics else []
+    value = f"{number(best.loss)} ± {number(error)}" if error else number(best.loss)
+    said = f"{value} (evaluation {best.id})"
+    if not goals.plain:
+        said = f"{', '.join(named)} (evaluation {best.id})"
+    kept = goals.kept(goals.outcome(best.metrics)) if goals.limits else True
+    out = [f"best     {said}" if kept else f"nearest  {said} breaks a limit"]
+    out += [f"           {name} = {number(value)}" for name, value in best.hparams.items()]
+    if goals.several:
+        shown = [front[i * (len(front) - 1) // (_FRONT - 1)] for i in range(_FRONT)]
+        shown = list(front) if len(front) <= _FRONT else shown
+        out.append(f"front    {len(front):,} points: {', '.join(goals.objectives)}")
+        for trial in shown:
+            values = "  ".join(f"{number(trial.metrics[name]):>10}" for name in goals.objectives)
+            out.append(f"           {values}  (evaluation {trial.id})")
+    return out
+
+
+def failures(study: Study) -> list[tuple[Trial, str]]:
+    """Return the trials that failed; an evaluation that breaks a limit did not."""
+    from parafree.study._goals import Goals
+
+    goals = Goals.from_spec(study.spec)
+    return [each for each in study.failures if not goals.measured(each[0].metrics)]
+
+
+def _of_minimum(study: Study) -> list[str]:
+    from parafree.study import _findings
+    from parafree.study._goals import Goals
+
+    goals, trials = Goals.from_spec(study.spec), study.trials
+    values = _findings.values_of(trials, study.spec)
+    front = _findings.front(trials, goals) if goals.several else []
+    best = _findings.recommended(study, values, front, goals)
+    error = values.error(values.best() or "") if values.noisy and not goals.several else 0.0
+    out = minimum_lines(best, error, front, goals)
+    if values.noise:
+        out.append(f"noise    {number(values.noise)} in a single value")
+    asked = _findings.evaluations(trials, study.spec)
+    failed = len(failures(study))
+    bad = f", {failed:,} without a finite value" if failed else ""
+    out.append(f"cost     {asked:,} evaluations{bad}, {_time(study)}")
     return out
 
 

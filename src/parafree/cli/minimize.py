@@ -43,6 +43,20 @@ def minimize(
     target: Annotated[
         float | None, typer.Option(metavar="VALUE", help="Stop at the first value this small.")
     ] = None,
+    objectives: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Figures to make small, where a mapping (or a JSON object) is given.",
+        ),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT",
+            help='A limit of a figure, e.g. "latency <= 0.1" or "speed >= 3". Repeatable.',
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option("--name", "--study", help="The study's name; the file's by default."),
@@ -83,6 +97,8 @@ def minimize(
             seed=seed,
             workers=workers,
             timeout=timeout,
+            objectives=None if objectives is None else [n.strip() for n in objectives.split(",")],
+            constraints=constraint or None,
             progress=not as_json,
         )
     except KeyboardInterrupt:
@@ -100,6 +116,14 @@ def minimize(
             "no evaluation gave a finite value",
             where=found.failures[0][1] if found.failures else f"study {found.name!r}",
             fix="see the messages above and the logs in " + str(found.folder),
+        )
+        typer.echo(f"parafree: {error}", err=True)
+        raise typer.Exit(1)
+    if not found.feasible:
+        error = StudyError(
+            "no evaluation kept all constraints",
+            where=f"study {found.name!r}",
+            fix="go on with a larger budget, or loosen a limit; the nearest is shown above",
         )
         typer.echo(f"parafree: {error}", err=True)
         raise typer.Exit(1)
@@ -134,6 +158,11 @@ def _summary(found: Minimum, page: Path | None) -> dict[str, Any]:
         "reason": found.reason,
         "best": best
         and {"trial": best.id, "config": best.hparams, "loss": best.loss, "metrics": best.metrics},
+        "feasible": found.feasible,
+        "front": [
+            {"trial": trial.id, "config": trial.hparams, "metrics": trial.metrics}
+            for trial in found.front
+        ],
         "evaluations": found.evaluations,
         "failed": len(found.failures),
         "method": found.method,
@@ -146,16 +175,12 @@ def _summary(found: Minimum, page: Path | None) -> dict[str, Any]:
 
 
 def _print(found: Minimum, page: Path | None) -> None:
-    from parafree.cli._summary import number
+    from parafree.cli._summary import minimum_lines
+    from parafree.study._goals import Goals
 
-    best = found.best
-    if best is None or best.loss is None:
-        typer.echo("best     nothing yet: no evaluation gave a finite value")
-    else:
-        error = f" ± {number(found.error)}" if found.error else ""
-        typer.echo(f"best     {number(best.loss)}{error} (evaluation {best.id})")
-        for name, value in best.hparams.items():
-            typer.echo(f"           {name} = {number(value)}")
+    goals = Goals.from_spec(found.spec)
+    for line in minimum_lines(found.best, found.error, found.front, goals):
+        typer.echo(line)
     for line in found.explain():
         typer.echo(f"search   {line}")
     if page is not None:

@@ -18,7 +18,7 @@ def show(
     """Show what a study found, what it cost, and its best trials."""
     from dataclasses import asdict
 
-    from parafree.cli._summary import lines, number
+    from parafree.cli._summary import failures, lines, number
     from parafree.study.study import Study
 
     opened = Study.open(study, store)
@@ -37,7 +37,7 @@ def show(
                 "uncertainty": opened.uncertainty and opened.uncertainty._asdict(),
                 "top": [asdict(trial) for trial in ranked],
                 "failures": [
-                    {"trial": trial.id, "message": message} for trial, message in opened.failures
+                    {"trial": trial.id, "message": message} for trial, message in failures(opened)
                 ],
             }
         )
@@ -58,5 +58,5 @@ def show(
     # A row that is wider than the terminal wraps; cut-off numbers would say nothing.
     width = max(Console().width, 14 * (len(names) + 4))
     Console(width=width).print(table)
-    for trial, message in opened.failures[:top]:
+    for trial, message in failures(opened)[:top]:
         typer.echo(f"trial {trial.id} {trial.status}: {message.splitlines()[0]}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from parafree.blackbox._pareto import dominated, hypervolume
 from parafree.study._goals import Goals
 from parafree.study._values import Values, text_of
 from parafree.study.history import Trial
+
+if TYPE_CHECKING:
+    from parafree.study.study import Study
 
 _BEYOND = 0.1  # of the front's extent: how far beyond its ends its hypervolume reaches
 
@@ -42,25 +45,56 @@ def values_of(trials: Sequence[Trial], spec: Mapping[str, Any]) -> Values:
     return values
 
 
+def recommended(study: Study, values: Values, found: Sequence[Trial], goals: Goals) -> Trial | None:
+    """Return the trial to recommend, with the value that is to be expected of it.
+
+    Args:
+        study: the minimisation.
+        values: of its configurations.
+        found: its front, where there are several objectives.
+        goals: what figures are for.
+    """
+    trials, key = study.trials, values.best()
+    best: Trial | None = None
+    if goals.several:
+        best = knee(found, goals)
+    elif study.spec.get("kind") == "compiled":
+        best = trials[-1] if trials and trials[-1].loss is not None else None
+    elif key is not None:
+        told = set(values.told[key])
+        trial = next(t for t in trials if t.loss in told and text_of(t.hparams) == key)
+        best = replace(trial, loss=values.mean(key))
+    return nearest(trials, goals) if best is None and goals.limits else best
+
+
 def nearest(trials: Sequence[Trial], goals: Goals) -> Trial | None:
-    """Return the trial that is the least beyond the limits, for where none keeps them all."""
+    """Return the trial that is the least beyond the limits, for where none keeps them all.
+
+    Its loss is its first objective.
+    """
     known = [(goals.outcome(t.metrics), t) for t in trials if t.metrics]
     measured = [(goals.violation(o), o[0], t.id, t) for o, t in known]
     finite = [each for each in measured if math.isfinite(each[0])]
-    return min(finite, key=lambda each: each[:3])[-1] if finite else None
+    if not finite:
+        return None
+    best = min(finite, key=lambda each: each[:3])[-1]
+    return replace(best, loss=best.metrics[goals.objectives[0]])
 
 
 def front(trials: Sequence[Trial], goals: Goals) -> list[Trial]:
     """Return the trials of which no other is better in all objectives, within all limits.
 
     Where a configuration was asked for several times its figures are means over all times but the
-    first, for which it was picked.
+    first, for which it was picked. Where that shows noise, no other configurations count: those
+    that were asked for once are in the front by luck.
     """
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.metrics:
             groups.setdefault(text_of(trial.hparams), []).append(trial)
-    means = [_mean(group) for group in groups.values()]
+    again = [group for group in groups.values() if len(group) > 1]
+    noisy = any(each.metrics != group[0].metrics for group in again for each in group)
+    means = [_mean(group) for group in (again if noisy else groups.values())]
     outcomes = [goals.outcome(trial.metrics) for trial in means]
     count = len(goals.objectives)
     good = [i for i, o in enumerate(outcomes) if goals.kept(o) and all(map(math.isfinite, o))]

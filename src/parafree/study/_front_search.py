@@ -3,10 +3,10 @@
 Krause, Glasmachers, Hansen, Igel, "Unbounded Population MO-CMA-ES for the Bi-Objective BBOB Test
 Suite", GECCO 2016: the population is the front itself; a parent is chosen by how much of the
 hypervolume is its own, or as one of the front's ends; a descendant that no other point dominates
-joins. Half of the descendants go, in some coordinates, in the direction in which two other points
-differ instead, or to where another one is (Storn and Price 1997): a front is a surface, and
-differences lie along it. Options and whole numbers come from one of these points, or change at
-random.
+joins, and succeeds if it gets no less of the hypervolume than most. Half of the descendants go, in
+some coordinates, in the direction in which two other points differ instead, or to where another one
+is (Storn and Price 1997): a front is a surface, and differences lie along it. Options and whole
+numbers come from one of these points, or change at random.
 
 A point that keeps all limits is better than any that does not, and of two that do not the one that
 is less beyond them (Deb 2000). Where asking again gives something else there is noise; then every
@@ -116,7 +116,8 @@ class FrontSearch:
                 point.parent = None
         elif outcome != point.told[0] and point in self.points:
             self.points.remove(point)
-            self._join(point)
+            if not self._join(point):
+                self._weights = self._weighed()
         self._doubt()
 
     # What to ask ----------------------------------------------------------------------------
@@ -217,6 +218,8 @@ class FrontSearch:
 
     def _weighed(self) -> np.ndarray:
         """Return how much of the front is each point's own; infinite at the ends."""
+        if not self.points:
+            return np.zeros(0)
         values = self._objectives(self.points)
         low, high = values.min(axis=0), values.max(axis=0)
         values = (values - low) / np.where(high > low, high - low, 1)
@@ -228,10 +231,16 @@ class FrontSearch:
 
     def _learn(self, point: _Point, parent: _Point, joined: bool) -> None:
         size, step = parent.steps.size, point.u - parent.u
-        parent.steps = parent.steps.judged(joined)
-        point.steps = point.steps.judged(joined)
-        if joined:
+        succeeded = joined and self._counts(point)
+        parent.steps = parent.steps.judged(succeeded)
+        point.steps = point.steps.judged(succeeded)
+        if succeeded:
             point.steps = point.steps.learned(step, size)
+
+    def _counts(self, point: _Point) -> bool:
+        """Whether a point of the front is an end of it, or no less of its own than most."""
+        own = self._weights[self.points.index(point)]
+        return bool(np.isinf(own) or own >= np.median(self._weights[np.isfinite(self._weights)]))
 
     def _doubt(self) -> None:
         """Queue a point of the front to be asked for again, now and then."""

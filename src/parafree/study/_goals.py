@@ -10,7 +10,7 @@ from typing import Any
 
 from parafree.core.errors import StudyError, TrainableError
 
-_RULE = re.compile(r"(?P<name>.+?)\s*(?P<sign><=|>=)\s*(?P<bound>\S+)")
+_RULE = re.compile(r"(?P<name>[^<=>]+?)\s*(?P<sign><=|>=)\s*(?P<bound>\S+)")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from parafree.study._findings import front, knee, nearest, volume
+from parafree.study._findings import front, knee, nearest, recommended, volume
 from parafree.study._front_search import FrontSearch
 from parafree.study._goals import PLAIN, Goals
-from parafree.study._values import text_of
 from parafree.study.history import Trial
 from parafree.study.study import Study
 
@@ -39,6 +38,7 @@ class Facts:
     noise: float | None = None
     error: float = 0.0
     goals: Goals = PLAIN
+    noisy: bool = False  # with several objectives, of which none has a noise of its own here
 
 
 class Minimum(Study):
@@ -195,7 +195,7 @@ def _about_front(found: Minimum, facts: Facts) -> list[str]:
     lines = [f"{facts.method}, {facts.place}, stopped by {found.reason}"]
     lines.append(f"{size} in the front of {names}; the best is a compromise among them")
     lines += _about_goals(found, facts.goals)
-    if facts.noise:
+    if facts.noisy:
         lines.append("asked again, points gave something else: their figures are means")
     elif facts.asked_again:
         lines.append(f"no noise: {_count(facts.asked_again, 'point')} asked again gave the same")
@@ -211,13 +211,7 @@ def of_search(study: Study, search: Search | FrontSearch, goals: Goals = PLAIN) 
     if isinstance(search, FrontSearch):
         return _of_front(study, search, goals, place)
     values = search.values
-    key, best = values.best(), None
-    if key is not None:
-        told = set(values.told[key])
-        trial = next(t for t in study.trials if t.loss in told and text_of(t.hparams) == key)
-        best = replace(trial, loss=values.mean(key))
-    elif goals.limits:
-        best = _nearest(study, goals)
+    key, best = values.best(), recommended(study, values, [], goals)
     facts = Facts(
         method=search.method,
         place=place,
@@ -240,23 +234,18 @@ def _of_front(study: Study, search: FrontSearch, goals: Goals, place: str) -> Mi
     facts = Facts(
         method=search.method,
         place=place,
-        best=best if best is not None or not goals.limits else _nearest(study, goals),
+        best=best if best is not None or not goals.limits else nearest(study.trials, goals),
         evaluations=len(study.trials),
         restarts=0,
         bests=[],
         ends={},
         population=len(search.points),
         asked_again=search.asked_again,
-        noise=math.nan if search.noisy else 0.0 if search.asked_again else None,
+        noise=0.0 if search.asked_again and not search.noisy else None,
+        noisy=search.noisy,
         goals=goals,
     )
     return Minimum(study, facts)
-
-
-def _nearest(study: Study, goals: Goals) -> Trial | None:
-    """Return the trial that is least beyond the limits, with its value for a loss."""
-    found = nearest(study.trials, goals)
-    return None if found is None else replace(found, loss=found.metrics[goals.objectives[0]])
 
 
 def of_compiled(study: Study, search: Compiled, goals: Goals = PLAIN) -> Minimum:
@@ -264,7 +253,7 @@ def of_compiled(study: Study, search: Compiled, goals: Goals = PLAIN) -> Minimum
     trials = study.trials
     best = trials[-1] if trials and trials[-1].loss is not None else None
     if best is None and goals.limits:
-        best = _nearest(study, goals)
+        best = nearest(study.trials, goals)
     facts = Facts(
         method=search.name,
         place=_ON_DEVICE,

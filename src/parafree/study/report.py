@@ -59,6 +59,7 @@ def _render(study: StudyView) -> str:
     import plotly.offline
 
     from parafree.study._figures import _page, _sections
+    from parafree.study._figures._front import add_front
     from parafree.study._figures._gather import Page
     from parafree.study._figures._headline import headline
     from parafree.study._figures._table import table_of
@@ -68,6 +69,7 @@ def _render(study: StudyView) -> str:
     table = table_of(study)
     page = Page()
     page.parts.append(headline(study, table))
+    add_front(page, study)
     found = importance(study)
     order = [record.name for record in found.records] or list(study.space.names)
     if np.isfinite(table.curve_loss).any():
