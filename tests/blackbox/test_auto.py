@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parafree import Choice, Int, Real, Space, run
-from parafree.blackbox import BIPOP, CMAES, Auto, CatCMAES, Region, SepCMAES
+from parafree.blackbox import BIPOP, CMAES, Auto, CatCMAES, Region, SepCMAES, Surrogate
 from parafree.blackbox._frame import frame
 from parafree.core.errors import MethodError
 
@@ -43,9 +43,23 @@ def test_a_batch_is_as_large_as_is_asked_for():
         Auto(batch=0)
 
 
-def test_candidates_can_take_each_others_places():
+@pytest.mark.parametrize(
+    ("p", "batch", "modelled"),
+    [
+        (jnp.zeros(3), 1, True),
+        (Space(x=Real(0, 1), n=Int(0, 9)), 4, True),
+        (jnp.zeros(3), None, False),  # values that cost next to nothing
+        (jnp.zeros(41), 4, False),
+    ],
+)
+def test_a_model_spares_evaluations_where_each_one_counts(p, batch, modelled):
+    assert isinstance(Auto(batch).method(frame(p)), Surrogate) is modelled
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_candidates_can_take_each_others_places(batch):
     """Told other draws than it asked for, the method learns from those."""
-    method, start = Auto(), jnp.zeros(2)
+    method, start = Auto(batch), jnp.zeros(2)
     state = method.init(jax.random.key(0), start)
     _, one = method.ask(jax.random.key(1), state)
     candidates, two = method.ask(jax.random.key(2), state)
@@ -53,14 +67,17 @@ def test_candidates_can_take_each_others_places():
     key = jax.random.key(3)
     tell = jax.jit(lambda state: method.tell(key, state, candidates, values)[0])
     told, again = tell(two), tell(method.recall(one, method.draws(two)))
+    told, again = method.runs(told), method.runs(again)
     for a, b in zip(jax.tree.leaves(told.inner), jax.tree.leaves(again.inner), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_it_can_be_moved_to_a_point():
+@pytest.mark.parametrize("batch", [None, 2])
+def test_it_can_be_moved_to_a_point(batch):
     space = Space(x=Real(0, 10), y=Real(-1, 1))
-    method = Auto()
+    method = Auto(batch)
     state = method.move(method.init(jax.random.key(0), space), jnp.array([0.3, 0.9]))
+    state = method.runs(state)
     point = state.inner.core.frame.point(state.inner.core.mean)
     assert float(point["x"]) == pytest.approx(3)
     assert float(point["y"]) == pytest.approx(0.8)

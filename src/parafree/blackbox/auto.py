@@ -25,6 +25,7 @@ from parafree.core.card import Card
 from parafree.core.errors import MethodError
 
 _FULL = 100  # dimensions up to which a whole covariance is learned
+_MODELLED = 40  # and up to which a model is worth the time that it takes
 _DOUBLINGS = 5  # of the population where each evaluation is asked for by name
 
 
@@ -106,7 +107,7 @@ class Auto(eqx.Module):
         else:
             kind = CMAES if where.dimension <= _FULL else SepCMAES
         size = kind().size(where.dimension)
-        if self.batch is None or kind is SepCMAES:
+        if self.batch is None or where.dimension > _MODELLED:
             return BIPOP(kind(population=max(size, self.batch or 0)))
         batch = max(2, self.batch)
         batches = max(2, -(-size // batch))
