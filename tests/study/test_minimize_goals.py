@@ -61,7 +61,7 @@ def _g06(config):
         (_sphere, BOX, 1000, ["g", "idle"], 1.0),
         (_linear, BOX, 1500, ["g <= 4"], -2 * math.sqrt(5)),
         (_equal, BOX, 1500, ["h <= 1.0001", "h >= 0.9999"], 0.9999**2 / 2),
-        (_g06, PLANE, 2000, ["g1", "g2"], -6961.81387558),
+        pytest.param(_g06, PLANE, 2000, ["g1", "g2"], -6961.81387558, marks=pytest.mark.slow),
     ],
 )
 def test_an_optimum_on_the_edge_of_limits_is_reached(f, space, evaluations, limits, optimum):

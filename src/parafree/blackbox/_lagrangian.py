@@ -159,7 +159,7 @@ def _first(state: Lagrangian, f: Any, g: Any, known: Any, dimension: int, xp: An
 
 def _followed(state: Lagrangian, dimension: int, xp: Any) -> Lagrangian:
     """Return the state after a generation whose best candidate is known."""
-    g = state.top[2:]
+    g = xp.where(xp.isfinite(state.top[0]), state.top[2:], 0)
     kept = xp.concatenate([state.kept[1:], (g <= 0)[None]])
     seen = xp.minimum(state.generations + 1, kept.shape[0])
     share = xp.sum(kept, axis=0) / seen

@@ -159,7 +159,7 @@ class Goals:
         """
         from parafree.study._trial import _number
 
-        if not isinstance(found, Mapping) and self.names == ["loss"]:
+        if not isinstance(found, Mapping) and "loss" in self.objectives and found is not None:
             found = {"loss": found}
         missing = [name for name in self.names if not _has(found, name)]
         if missing:
