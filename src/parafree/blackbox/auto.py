@@ -37,9 +37,9 @@ class Auto(eqx.Module):
     Where batches are small, each candidate counts, and a quadratic model spares evaluations.
 
     Args:
-        batch: candidates in a batch, at least 2, for example twice as many as there are workers;
-            static. ``None``, for values that cost next to nothing, takes whole generations and no
-            model.
+        batch: candidates in a batch, at least 1 (1 is taken as 2), for example twice as many as
+            there are workers; static. ``None``, for values that cost next to nothing, takes whole
+            generations and no model.
 
     Returns:
         An ask-and-tell method. ``info`` is that of a method with restarts.
@@ -80,21 +80,21 @@ class Auto(eqx.Module):
 
     # The contract -------------------------------------------------------------------------
 
-    def init(self, key: jax.Array, p: Any) -> RestartState:
+    def init(self, key: jax.Array, p: Any) -> Any:
         """Return the state of a search around ``p``: a space, a region, or a pytree."""
         return self.method(frame(p)).init(key, p)
 
-    def ask(self, key: jax.Array, state: RestartState) -> tuple[Any, RestartState]:
+    def ask(self, key: jax.Array, state: Any) -> tuple[Any, Any]:
         """Return a batch of candidates and the state that remembers them."""
         return self._within(state).ask(key, state)
 
     def tell(
-        self, key: jax.Array, state: RestartState, candidates: Any, values: Any
-    ) -> tuple[RestartState, RestartInfo]:
+        self, key: jax.Array, state: Any, candidates: Any, values: Any
+    ) -> tuple[Any, RestartInfo]:
         """Take in the values of the candidates asked for last, in their order."""
         return self._within(state).tell(key, state, candidates, values)
 
-    def best(self, state: RestartState) -> Any:
+    def best(self, state: Any) -> Any:
         """Return the candidate with the smallest value; the start before there is one."""
         return self._within(state).best(state)
 

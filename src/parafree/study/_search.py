@@ -7,12 +7,12 @@ the first values to arrive make the batch, and one that comes too late counts fo
 no worker waits for another one, and an evaluation that hangs holds up nothing but itself.
 
 Whether there is noise is found by asking again: for the best point of the first batch, and now and
-then for the best of all. Where there is none, no other configuration is evaluated twice.
-Where there is, after every other ten values or so one asks again for a point that looks good, or for
-the mean of the distribution, and populations grow while those values differ no more than noise does.
+then for the best of all. Where there is none, no other configuration is evaluated twice. Where
+there is, after every other ten values or so one asks again for a point that looks good, or for the
+mean of the distribution, and populations grow while those values differ no more than noise does.
 
-Where figures have limits, the method is told an order, which ``parafree.blackbox._lagrangian`` makes
-of values and of how far they are beyond their limits.
+Where figures have limits, the method is told an order, which ``parafree.blackbox._lagrangian``
+makes of values and of how far they are beyond their limits.
 
 Everything is a function of the questions and answers in their order, so a replay of them rebuilds
 it to the last bit.
