@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,12 +12,14 @@ from typing import Any
 import numpy as np
 
 TARGETS = 10.0 ** np.linspace(2, -8, 51)  # above the optimum, as COCO has them
-SUITES: dict[str, tuple[int, ...]] = {
-    "bbob": (),
-    "bbob-noisy": (),
+SUITES: dict[str, tuple[int, ...]] = {  # the dimensions of each
+    "bbob": (2, 3, 5, 10, 20, 40),
+    "bbob-noisy": (2, 3, 5, 10, 20, 40),
     "bbob-mixint": (5, 10, 20, 40),
+    "bbob-constrained": (2, 3, 5, 10, 20, 40),
     "bbob-largescale": (20, 40, 80, 160, 320, 640),
 }
+_TWO_DECIMALS = ("bbob", "bbob-largescale")  # suites whose optima are so
 
 
 class Over(Exception):
@@ -39,6 +40,36 @@ class Problem:
     low: np.ndarray
     high: np.ndarray
     whole: int  # so many variables, the first ones, are whole numbers
+    limits: int  # so many constraints
+    start: np.ndarray  # a point that COCO gives to all, which keeps the constraints
+
+    @property
+    def noisy(self) -> bool:
+        """Whether two values of a point differ."""
+        return self.suite == "bbob-noisy"
+
+    def draw(self, rng: np.random.Generator, edge: float = 0.0) -> np.ndarray:
+        """Draw a point evenly, off the bounds by a share of their distance."""
+        u = edge + (1 - 2 * edge) * rng.random(self.dimension)
+        x = self.low + (self.high - self.low) * u
+        whole = slice(self.whole)
+        x[whole] = rng.integers(self.low[whole], self.high[whole] + 1)
+        return np.asarray(x)
+
+    def beginning(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Return where the run of that number begins: at COCO's point first, where limits are."""
+        return self.start if self.limits and not number else self.draw(rng, edge=0.1)
+
+    def at(self, u: np.ndarray) -> np.ndarray:
+        """Return the point for a method that knows neither bounds nor whole numbers.
+
+        Its bounds are 0 and 1; where variables are whole numbers, all are brought within bounds.
+        """
+        x = self.low + (self.high - self.low) * u
+        if self.whole:
+            x = np.clip(x, self.low, self.high)
+            x[: self.whole] = np.round(x[: self.whole])
+        return np.asarray(x)
 
 
 def problems(
@@ -48,50 +79,88 @@ def problems(
     found = _suite(suite, dimension, instances)
     for index in range(len(found)):
         problem = found.get_problem(index)
-        optimum = _optimum(found, index, suite)
         function, instance = problem.id_function, problem.id_instance
-        if not functions or function in functions:
-            yield Problem(
-                suite, index, dimension, instance, function, problem.id, optimum,
-                np.array(problem.lower_bounds), np.array(problem.upper_bounds),
-                int(problem.number_of_integer_variables),
-            )  # fmt: skip
+        name, whole = problem.id, int(problem.number_of_integer_variables)
+        limits, start = int(problem.number_of_constraints), np.array(problem.initial_solution)
+        low, high = np.array(problem.lower_bounds), np.array(problem.upper_bounds)
         problem.free()
+        if not functions or function in functions:
+            if suite == "bbob-noisy":
+                optimum = float(_twin(function, instance, dimension).fopt)
+            else:
+                optimum = _optimum(found, index, suite)
+            yield Problem(
+                suite, index, dimension, instance, function, name, optimum,
+                low, high, whole, limits, start,
+            )  # fmt: skip
 
 
 class Recorder:
     """A problem that counts, and notes when each target is reached.
 
-    Targets are about values without noise, as COCO counts them, which the solver does not see.
+    Targets are about values without noise, as COCO counts them, which the solver does not see, and
+    about points that keep all limits. An evaluation tells the value and the limits of a point.
     """
 
     def __init__(self, problem: Problem, budget: int) -> None:
         self.problem, self.budget = problem, budget
-        suite = _suite(problem.suite, problem.dimension, (problem.instance,))
-        indices = range(len(suite))
-        self._suite = suite
+        self._suite = _suite(problem.suite, problem.dimension, (problem.instance,))
         self._inner: Any = next(
-            each for i in indices if (each := suite.get_problem(i)).id == problem.name
+            each
+            for i in range(len(self._suite))
+            if (each := self._suite.get_problem(i)).id == problem.name
         )
+        self._truth = _noiseless(problem) if problem.noisy else None
+        self._best = np.inf
+        self._last, self._asked, self._value = np.empty(0), {""}, np.nan
+        self._limits = np.empty(0)
         self.evaluations = 0
         self.hits: list[int] = []  # evaluations after which each target was reached, in order
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more may be asked."""
+        return self.evaluations >= self.budget or len(self.hits) == len(TARGETS)
+
     def __call__(self, x: Any) -> float:
         """Return the value at a point."""
-        if self.evaluations >= self.budget or len(self.hits) == len(TARGETS):
+        self._evaluate(x, "value")
+        return self._value
+
+    def limits(self, x: Any) -> np.ndarray:
+        """Return the constraints at a point, each of which is kept where it is at most 0."""
+        self._evaluate(x, "limits")
+        return self._limits.copy()
+
+    def _evaluate(self, x: Any, what: str) -> None:
+        x = np.array(x, float)
+        if self.problem.limits and what not in self._asked and np.array_equal(x, self._last):
+            self._asked.add(what)  # the other half of what the last evaluation has told
+            return
+        if self.over:
             raise Over
-        value = float(self._inner(np.asarray(x, float)))
+        self._value = float(self._inner(x))
+        if self.problem.limits:
+            self._limits = np.array(self._inner.constraint(x), float)
+        self._last, self._asked = x, {what}
         self.evaluations += 1
-        gap = self._inner.best_observed_fvalue1 - self.problem.optimum
+        if self._truth is None:
+            self._best = self._inner.best_observed_fvalue1  # of points that keep the limits
+        elif np.all(np.isfinite(x)):
+            self._best = min(self._best, self._truth(x))
+        gap = self._best - self.problem.optimum
         while len(self.hits) < len(TARGETS) and gap <= TARGETS[len(self.hits)]:
             self.hits.append(self.evaluations)
-        return value
 
-    def watch(self, solver: Callable[[Recorder, int], None], seed: int) -> None:
-        """Let a solver run until it is over."""
-        with contextlib.suppress(Over):
+    def watch(self, solver: Callable[[Recorder, int], None], seed: int) -> str:
+        """Let a solver run until it is over; say why, where it ends before."""
+        why = "it ended by itself"
+        try:
             solver(self, seed)
+        except Exception as error:  # a peer's failure is a result
+            why = f"{type(error).__name__}: {error}"[:200]
         self._inner.free()
+        return "" if self.over else f"{why}, after {self.evaluations} of {self.budget} evaluations"
 
 
 def _suite(suite: str, dimension: int, instances: tuple[int, ...]) -> Any:
@@ -99,6 +168,29 @@ def _suite(suite: str, dimension: int, instances: tuple[int, ...]) -> Any:
 
     numbers = ",".join(map(str, instances))
     return cocoex.Suite(suite, "", f"dimensions:{dimension} instance_indices:{numbers}")
+
+
+def _twin(function: int, instance: int, dimension: int) -> Any:
+    """Return pycma's version of a noisy function of the year 2009, which tells what COCO hides."""
+    from cma import bbobbenchmarks
+
+    twin = getattr(bbobbenchmarks, f"F{function}")(instance)
+    twin._evalfull(np.zeros(dimension))  # it learns its dimension so
+    return twin
+
+
+def _noiseless(problem: Problem) -> Callable[[np.ndarray], float]:
+    """Return the value without noise, which COCO writes into its files and tells to nobody.
+
+    The penalty beyond the bounds is a part of the noise to COCO, and not to pycma.
+    """
+    twin = _twin(problem.function, problem.instance, problem.dimension)
+
+    def value(x: np.ndarray) -> float:
+        penalty = 100 * np.sum(np.maximum(0, np.abs(x) - 5) ** 2)
+        return float(np.ravel(twin._evalfull(x)[1])[0] - penalty)
+
+    return value
 
 
 def _optimum(suite: Any, index: int, name: str) -> float:
@@ -111,8 +203,8 @@ def _optimum(suite: Any, index: int, name: str) -> float:
             problem._best_parameter("print")
             best = np.loadtxt("._bbob_problem_best_parameter.txt", ndmin=1)
             value = float(problem(best))
-            value = min(value, float(problem.best_observed_fvalue1))
+            problem.free()
         finally:
             os.chdir(before)
     # The optimum of bbob has two decimals; the file gives its place with fewer than it needs.
-    return round(value, 2) if name in ("bbob", "bbob-noisy", "bbob-largescale") else value
+    return round(value, 2) if name in _TWO_DECIMALS else value

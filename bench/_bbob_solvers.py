@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+import importlib.util
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from _bbob_problems import Recorder
+from _bbob_problems import Problem, Recorder
 from parafree import Int, Real, Space
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A solver, and which problems it is for."""
+
+    module: str  # in this folder
+    package: str = "parafree"  # that must be installed
+    limits: bool = False  # whether it knows constraints
+    whole: bool = True  # whether it does problems with whole numbers
+    largest: int = 10_000  # dimension
+    only_limits: bool = False  # whether it is for constraints alone
+
+    def fits(self, problem: Problem) -> bool:
+        """Whether the problem is one for it."""
+        fits = self.limits if problem.limits else not self.only_limits
+        return fits and (self.whole or not problem.whole) and problem.dimension <= self.largest
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is here."""
+        return importlib.util.find_spec(self.package) is not None
+
+
+SOLVERS = {
+    "parafree": Solver("_bbob_solvers", limits=True),
+    "pycma": Solver("_bbob_pycma", "cma", limits=True),
+    "nevergrad": Solver("_bbob_nevergrad", "nevergrad", limits=True),
+    "pypop7": Solver("_bbob_pypop7", "pypop7"),
+    "evosax": Solver("_bbob_evosax", "evosax"),
+    "scipy_evolution": Solver("_bbob_scipy", "scipy", limits=True),
+    "scipy_annealing": Solver("_bbob_scipy", "scipy", largest=40),
+    "scipy_cobyqa": Solver("_bbob_scipy", "scipy", limits=True, whole=False, largest=20),
+    "uniform": Solver("_bbob_solvers", limits=True),
+}
+
+
+def solve(name: str) -> Callable[[Recorder, int], None]:
+    """Return the function that lets a solver loose on a problem."""
+    return getattr(importlib.import_module(SOLVERS[name].module), name)  # type: ignore[no-any-return]
 
 
 def parafree(problem: Recorder, seed: int) -> None:
     """``parafree.minimize``'s search in this process, as it hands out candidates to one worker."""
+    from parafree.study._goals import Goals
     from parafree.study._search import Search
 
     p = problem.problem
@@ -22,44 +65,34 @@ def parafree(problem: Recorder, seed: int) -> None:
             for i, (low, high) in enumerate(zip(p.low, p.high, strict=True))
         }
     )
-    search = Search(space, seed, 1)
+    limits = [f"g{i:03}" for i in range(p.limits)]
+    goals = Goals.of(constraints=limits)
+    first = [dict(zip(space.names, p.start.tolist(), strict=True))] if limits else []
+    search = Search(space, seed, 1, first, goals)
     for trial in range(problem.budget):
         config = search.ask(trial)
-        search.tell(trial, problem([config[name] for name in space.names]))
-
-
-def pycma(problem: Recorder, seed: int) -> None:
-    """BIPOP-CMA-ES of pycma, begun as its author begins it on these suites."""
-    import cma
-
-    p = problem.problem
-    rng = np.random.default_rng(seed)
-    options = {"verbose": -9, "seed": seed + 1, "maxfevals": problem.budget}
-    if p.whole:
-        options |= {"bounds": [p.low - 0.5 * (np.arange(p.dimension) < p.whole),
-                               p.high + 0.5 * (np.arange(p.dimension) < p.whole)],
-                    "integer_variables": list(range(p.whole))}  # fmt: skip
-        options["CMA_stds"] = (p.high - p.low) / 5
-    sigma = 1.0 if p.whole else 2.0
-    while True:  # until the recorder says that it is over
-        begin = lambda: p.low + (p.high - p.low) * (0.1 + 0.8 * rng.random(p.dimension))  # noqa: E731
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            cma.fmin2(problem, begin, sigma, options, restarts=9, bipop=True)
+        x = [config[name] for name in space.names]
+        if not limits:
+            search.tell(trial, problem(x))
+            continue
+        told = dict(zip(limits, problem.limits(x).tolist(), strict=True))
+        loss, figures = goals.read({"loss": problem(x)} | told)
+        search.tell(trial, math.inf if loss is None else loss, figures)
 
 
 def uniform(problem: Recorder, seed: int) -> None:
     """Points drawn evenly, the least that any solver must beat."""
-    p = problem.problem
-    rng = np.random.default_rng(seed)
+    p, rng = problem.problem, np.random.default_rng(seed)
+    if p.limits:
+        problem(p.start)
     while True:
-        x = p.low + (p.high - p.low) * rng.random(p.dimension)
-        x[: p.whole] = rng.integers(p.low[: p.whole], p.high[: p.whole] + 1)
-        problem(x)
+        problem(p.draw(rng))
 
 
-SOLVERS: dict[str, Callable[[Recorder, int], None]] = {
-    "parafree": parafree,
-    "pycma": pycma,
-    "uniform": uniform,
-}
+def runs(problem: Recorder) -> Iterator[int]:
+    """Count the runs of a method that ends and must begin again; stop where it asks nothing."""
+    number, before = 0, -1
+    while problem.evaluations > before:
+        before = problem.evaluations
+        yield number
+        number += 1
