@@ -133,11 +133,23 @@ def blocks(page):
     return found
 
 
+def scripts(page):
+    """Return a page's scripts; code that imports nothing goes on where the code above it ended."""
+    found = []
+    for code in blocks(page):
+        if ">>>" in code:
+            continue
+        if found and not re.search(r"^(import|from) ", code, re.MULTILINE):
+            found[-1] += "\n" + code
+        else:
+            found.append(code)
+    return found
+
+
 SCRIPTS = [
     pytest.param(code, id=f"{page}-{number}")
     for page in sorted(set(WRITTEN) - {"CONTRIBUTING.md"})
-    for number, code in enumerate(blocks(page))
-    if ">>>" not in code
+    for number, code in enumerate(scripts(page))
 ]
 PROMPTS = [page for page in sorted(WRITTEN) if any(c.startswith(">>>") for c in blocks(page))]
 

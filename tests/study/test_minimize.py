@@ -168,7 +168,7 @@ def test_a_point_that_hangs_holds_up_nothing_but_itself(tmp_path):
     import time
 
     def slow(config):
-        if config["x"] > 2.5:
+        if round(1e6 * config["x"]) % 12 == 0:
             time.sleep(60)
         return bowl(config)
 

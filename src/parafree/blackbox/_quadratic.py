@@ -73,7 +73,8 @@ def aim(model: Quadratic, where: Frame, mean: jax.Array, axes: jax.Array, radius
     def again(_: Any, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         x, free = ends
         root = jnp.linalg.cholesky(jnp.where(free[:, None] & free, covariance, eye))
-        moved = model.lowest(jnp.where(free, mean, x), root * free[:, None], radius)
+        root = jnp.where(free[:, None], root, jnp.zeros_like(root))
+        moved = model.lowest(jnp.where(free, mean, x), root, radius)
         kept = where.clipped(moved)
         return kept, free & (kept == moved)
 
