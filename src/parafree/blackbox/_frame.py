@@ -234,7 +234,8 @@ def _mirror(v: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
     bottom, top = jnp.where(has_low, low, 0), jnp.where(has_high, high, 0)
     width = jnp.where(has_low & has_high, top - bottom, 0)
     period = jnp.where(width > 0, 2 * width, 1)
-    way = jnp.mod(v - bottom, period)
+    way = v - bottom
+    way = way - period * jnp.floor(way / period)  # jnp.mod takes one number at a time
     both = bottom + jnp.minimum(way, 2 * width - way)
     one = jnp.where(has_low, bottom + jnp.abs(v - bottom), top - jnp.abs(top - v))
     mirrored = jnp.where(has_low & has_high, both, one)

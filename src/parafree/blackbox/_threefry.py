@@ -22,22 +22,26 @@ _PARITY = np.uint32(0x1BD11BDA)
 def unit(key: jax.Array, count: int, dtype: Any) -> jax.Array:
     """Draw numbers (count,) that are even in [0, 1).
 
-    Only for single precision and keys of JAX's default kind is there anything faster.
+    Only for single and double precision and keys of JAX's default kind is there anything faster.
 
     Example:
         >>> key = jax.random.key(0)
         >>> print(unit(key, 2, jnp.float32) == jax.random.uniform(key, (2,)))
         [ True  True]
     """
-    if dtype != jnp.float32 or str(jax.random.key_impl(key)) != "threefry2x32":
+    if dtype not in (jnp.float32, jnp.float64) or str(jax.random.key_impl(key)) != "threefry2x32":
         return jax.random.uniform(key, (count,), dtype)
-    ones = np.float32(1).view(np.uint32)
-    mantissa = bits(key, count) >> np.uint32(9)
-    return jax.lax.bitcast_convert_type(mantissa | ones, jnp.float32) - 1
+    high, low = words(key, count)
+    if dtype == jnp.float32:
+        mantissa, one = (high ^ low) >> np.uint32(9), np.float32(1).view(np.uint32)
+    else:
+        whole = high.astype(jnp.uint64) << np.uint64(32) | low.astype(jnp.uint64)
+        mantissa, one = whole >> np.uint64(12), np.float64(1).view(np.uint64)
+    return jax.lax.bitcast_convert_type(mantissa | one, dtype) - 1
 
 
-def bits(key: jax.Array, count: int) -> jax.Array:
-    """Draw bits, uint32 (count,), from a key of JAX's default kind."""
+def words(key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """Draw two words of bits, uint32 (count,) each, from a key of JAX's default kind."""
     a, b = jax.random.key_data(key)
     schedule = (a, b, a ^ b ^ _PARITY)
     y = jax.lax.iota(jnp.uint32, count) + b
@@ -48,4 +52,4 @@ def bits(key: jax.Array, count: int) -> jax.Array:
             y = x ^ (y << np.uint32(places) | y >> np.uint32(32 - places))
         x = x + schedule[(turn + 1) % 3]
         y = y + schedule[(turn + 2) % 3] + np.uint32(turn + 1)
-    return x ^ y
+    return x, y
