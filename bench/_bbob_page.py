@@ -47,7 +47,7 @@ class Shares:
         return solver if ran == all_of_them else f"{solver} ({ran} of {all_of_them})"
 
     def table_budgets(self) -> list[int]:
-        return [budget for budget in BUDGETS if budget <= self.budget]
+        return sorted({*(budget for budget in BUDGETS if budget < self.budget), self.budget})
 
     def curve_budgets(self) -> np.ndarray:
         return np.geomspace(0.5, self.budget, 121)
