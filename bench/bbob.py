@@ -2,7 +2,8 @@
 
 Every solver gets every problem with the same budget; what counts is the share of targets that it
 has reached after so many evaluations (the ECDF of COCO). The rules are told in ``docs/bbob.md``.
-What is kept of runs with the same budget is not run again, so a run that was stopped goes on.
+What is kept of runs with the same budget is not run again, so a run that was stopped goes on. A
+quick run keeps nothing once it is through.
 Needs the packages ``coco-experiment`` and ``cma``; other peers are left out where they are not
 installed. The last line of standard output is JSON.
 """
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import _bbob_page as page
@@ -22,25 +24,29 @@ from _bbob_solvers import SOLVERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "bbob.md"
 RESULTS = Path(__file__).with_name("bbob_results.json")
+UNFINISHED = Path(tempfile.gettempdir()) / "parafree_bbob_quick.json"
 QUICK_BUDGET = 100
-QUICK = {  # few functions of each suite, of different kinds
-    "bbob": (1, 8, 15, 21),
-    "bbob-noisy": (101, 110, 125),
-    "bbob-mixint": (1, 8, 15),
+QUICK = {  # some functions of each kind
+    "bbob": (1, 2, 5, 8, 10, 13, 15, 17, 20, 21, 22, 24),
+    "bbob-noisy": (101, 103, 107, 110, 116, 119, 125, 130),
+    "bbob-mixint": (1, 5, 8, 10, 15, 21),
 }
 BUDGETS = dict.fromkeys(SUITES, 3000) | {"bbob-largescale": 100}
 
 
 def main() -> None:
-    given = _parser().parse_args()
-    results = Results(given.results)
+    parser = _parser()
+    given = parser.parse_args()
+    if given.quick and given.write:
+        parser.error("--write puts what is kept into the page, and --quick keeps nothing")
+    results = Results(given.results or (UNFINISHED if given.quick else RESULTS))
     suites = given.suites.split(",") if given.suites else list(QUICK if given.quick else SUITES)
     crew = Crew(given.jobs)
     try:
         for suite in suites if not given.table else ():
             _run(crew, results, suite, given)
     except KeyboardInterrupt:
-        say(f"stopped; what was done is in {given.results}, and the same call goes on from there")
+        say(f"stopped; what was done is in {results.path}, and the same call goes on from there")
         sys.exit(130)
     finally:
         crew.stop()
@@ -48,6 +54,8 @@ def main() -> None:
     print(page.seconds(results.content))
     if given.write:
         page.write(PAGE, results.content)
+    if given.quick and given.results is None:
+        UNFINISHED.unlink(missing_ok=True)
     print(json.dumps(page.figures(results.content)))
 
 
@@ -84,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=int, help="evaluations for each dimension")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="problems side by side")
     parser.add_argument("--again", action="store_true", help="run what is kept once more")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the file that keeps runs")
+    parser.add_argument("--results", type=Path, help=f"file of runs, in place of {RESULTS.name}")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     parser.add_argument("--table", action="store_true", help="print what is kept, run nothing")
     return parser
