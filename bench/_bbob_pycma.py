@@ -32,5 +32,5 @@ def pycma(problem: Recorder, seed: int) -> None:
             size = (4 + int(3 * np.log(p.dimension))) * 2**run
             cma.fmin_con2(
                 problem, p.beginning(run, rng), sigma, lambda x: problem.limits(x).tolist(),
-                options=options | {"popsize": size, "seed": seed + 1 + run},
+                find_feasible_first=True, options=options | {"popsize": size, "seed": seed + 1 + run},
             )  # fmt: skip
