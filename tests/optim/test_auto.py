@@ -51,14 +51,15 @@ def test_reference_slow_version(start: Any, gradient: Any, descend: Any, decay: 
         grads.append(gradient({k: np.asarray(v) for k, v in p.items()}, t))
         return grads[-1]
 
-    ours, state = descend(optim.auto(weight_decay=decay), seen, 120)
+    with jax.enable_x64(True):
+        ours, state = descend(optim.auto(weight_decay=decay), seen, 120, start(np.float64))
+        found = optim.eval_params(state, ours[-1])
     points, x, distances = slow_auto(start(np.float64), grads, file._POWER, file._BETA, decay)
-    found = optim.eval_params(state, ours[-1])
     assert distances[-1] > 10 * distances[0]  # or its growth was not tested
-    np.testing.assert_allclose(state.diagnosis.rate, distances[-1], rtol=1e-4)
+    np.testing.assert_allclose(state.diagnosis.rate, distances[-1], rtol=1e-6)
     for name in x:
-        np.testing.assert_allclose(ours[-1][name], points[-1][name], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(found[name], x[name], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(ours[-1][name], points[-1][name], rtol=1e-9)
+        np.testing.assert_allclose(found[name], x[name], rtol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])

@@ -66,29 +66,33 @@ def weigh(weights: Weights, rate: jax.Array) -> tuple[Weights, jax.Array]:
     return Weights(top, total), 1 / total
 
 
-def move(old: Between, y: Any, step: Any, share: jax.Array) -> tuple[Between, Any]:
-    """Return the state after a step of z, and the updates of y.
-
-    With x' = x + share (z' - x) they are y' - y = share (z' - y) - (1 - beta) (1 - share) step. So
-    what is needed of z is the new one, which may take the old one's memory.
+def move(old: Between, step: Any, share: jax.Array) -> Between:
+    """Return the state after a step of z.
 
     Args:
         old: the state.
-        y: the parameters.
         step: what z loses, as the parameters.
         share: of z in the average; where it and the step are zero, nothing changes.
     """
-    beta, step = old.beta, jax.tree.map(_bounded, step)
-    z = jax.tree.map(lambda z, s: _bounded(z - s), old.p, step)
-    if old.x is not None:
+    z = jax.tree.map(lambda z, s: _bounded(z - _bounded(s)), old.p, step)
+    if old.x is None:
+        return Between(z, old.beta, None)
+    return Between(z, old.beta, jax.tree.map(lambda x, z: x + share * (z - x), old.x, z))
+
+
+def updates(new: Between, y: Any, step: Any, share: jax.Array) -> Any:
+    """Return the updates of the parameters y that belong to a :func:`move`.
+
+    With x' = x + share (z' - x) they are y' - y = share (z' - y) - (1 - beta) (1 - share) step. So
+    what is needed of z is the new one, which may take the old one's memory.
+    """
+    beta = new.beta
+    if new.x is not None:
         # From x and z that are finer than y, y does not gather errors of rounding.
-        x = jax.tree.map(lambda x, z: x + share * (z - x), old.x, z)
-        return Between(z, beta, x), jax.tree.map(
-            lambda x, z, y: beta * x + (1 - beta) * z - y, x, z, y
-        )
+        between = lambda x, z, y: beta * x + (1 - beta) * z - y  # noqa: E731
+        return jax.tree.map(between, new.x, new.p, y)
     behind = (1 - beta) * (1 - share)
-    updates = jax.tree.map(lambda z, s, y: share * (z - y) - behind * s, z, step, y)
-    return Between(z, beta, None), updates
+    return jax.tree.map(lambda z, s, y: share * (z - y) - behind * _bounded(s), new.p, step, y)
 
 
 def wide_only(params: Any) -> Any:

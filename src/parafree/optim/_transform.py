@@ -39,10 +39,12 @@ class Gradient(NamedTuple):
 class Step(NamedTuple):
     """What a method wants to do."""
 
-    updates: Any  # as the parameters, to be added to them
+    updates: (
+        Any  # to be added to the parameters: as these, or a function of the record that is kept
+    )
     state: Any  # the method's new record
     rate: jax.Array  # (), the effective learning rate
-    size: jax.Array | Callable[[], jax.Array] | None = None  # |updates|; None: to be computed
+    size: jax.Array | None = None  # |updates|; None: to be computed
     at_guess: jax.Array | bool = False  # an estimated distance still is the initial guess
 
 
@@ -61,8 +63,9 @@ def transform(
             the leaves that may not be moved, in their own dtypes.
         step: ``step(gradient, record, params, count)`` returns a :class:`Step`; ``params`` are
             wide, ``count`` is the number of steps taken before. Every number in ``record`` keeps
-            its dtype. Give ``size`` where it can be had from what is in memory anyway (scalars, or
-            a thunk over the new record), so that measuring it does not write the updates out.
+            its dtype. Updates that are given as a function of the record that is kept (the new one,
+            or the old one if the step is not taken) are not written to memory before they are
+            added. Give ``size`` where it is had from scalars.
         holds: the method itself leaves its record as it is where ``gradient.finite`` is false, in
             fewer passes over memory than a choice between the old record and the new one takes.
 
@@ -100,10 +103,14 @@ def _update(step: Any, grads: Any, state: State, params: Any, *, holds: bool) ->
     finite = jnp.isfinite(norm)
     gradient = Gradient(tree, norms, norm, finite)
     done = step(gradient, state.method, p, state.diagnosis.steps)
+    # Nothing but what is kept is used from here on: anything else would be written out as well.
+    kept = done.state if holds else choose(finite, done.state, state.method)
+
+    def updates() -> Any:
+        return done.updates(kept) if callable(done.updates) else done.updates
 
     def relative_update() -> jax.Array:
-        size = _norms.norm(done.updates, dtype) if done.size is None else done.size
-        size = size() if callable(size) else size
+        size = _norms.norm(updates(), dtype) if done.size is None else done.size
         # From a start at zero the first steps change everything, whatever their size: at most 1.
         whole = jnp.maximum(_norms.norm(p, dtype), size)
         return size / jnp.maximum(whole, jnp.finfo(dtype).tiny)
@@ -111,12 +118,12 @@ def _update(step: Any, grads: Any, state: State, params: Any, *, holds: bool) ->
     taken = _diagnosis.follow(
         state.diagnosis, done.rate, jnp.asarray(done.at_guess), gradient.norm, relative_update
     )
-    new = State(
-        done.state if holds else choose(finite, done.state, state.method),
-        choose(finite, taken, _diagnosis.skip(state.diagnosis)),
-    )
-    updates = jax.tree.map(lambda u: jnp.where(finite, u, 0), done.updates)
-    return narrow(updates, params), new
+    new = State(kept, choose(finite, taken, _diagnosis.skip(state.diagnosis)))
+    # Changes nothing, and is known after the measurement alone: so the parameters, which that
+    # reads, can be overwritten where they are.
+    finite = finite & ~(taken.pace < -1)
+    moved = jax.tree.map(lambda u: jnp.where(finite, u, 0), updates())
+    return narrow(moved, params), new
 
 
 def choose(condition: jax.Array, a: Any, b: Any) -> Any:

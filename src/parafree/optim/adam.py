@@ -5,16 +5,23 @@ Diederik P. Kingma, Jimmy Ba, "Adam: A Method for Stochastic Optimization", ICLR
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from parafree.core.card import Card
-from parafree.optim import _norms
-from parafree.optim._numbers import Number, Schedule, require
-from parafree.optim._wrapped import wrapped
+from parafree.optim._numbers import Number, Schedule, at, remaining, require, shares
+from parafree.optim._transform import Gradient, Step, transform
+from parafree.optim._tree import dtype_of, limited, wide
+
+
+class AdamState(NamedTuple):
+    """Where Adam stands."""
+
+    first: Any  # mean gradient, as the parameters, at least float32
+    second: Any  # mean square of the gradient
 
 
 def adam(
@@ -42,12 +49,13 @@ def adam(
         One gradient a step. Memory: two copies of the parameters, at least float32.
 
     Source:
-        Kingma and Ba 2015, arXiv:1412.6980, algorithm 1, computed by ``optax.adam``.
+        Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
 
     Differs:
         From optax.adam: works under strict promotion of dtypes, keeps float32 moments of bfloat16
         parameters, skips a step whose gradient is not finite, and cuts float32 gradients at 2e18,
-        whose squares would overflow and end all motion. From the paper: in nothing.
+        whose squares would overflow and end all motion. From the paper: an entry whose mean
+        gradient is zero stays where it is also where ``eps`` is zero.
 
     Example:
         >>> import jax, jax.numpy as jnp, parafree
@@ -62,15 +70,29 @@ def adam(
     require("adam", "b2", b2, high=1.0)
     require("adam", "eps", eps)
 
-    def size(state: Any, rate: jax.Array) -> jax.Array:
-        moments, dtype = state[0], rate.dtype
-        count = moments.count.astype(dtype)
-        first = 1 / (1 - jnp.asarray(b1, dtype) ** count)
-        second = 1 / (1 - jnp.asarray(b2, dtype) ** count)
-        direction = lambda m, v: m * first / (jnp.sqrt(v * second) + jnp.asarray(eps, dtype))  # noqa: E731
-        return rate * _norms.norm(jax.tree.map(direction, moments.mu, moments.nu), dtype)
+    def init(params: Any) -> AdamState:
+        blank = jax.tree.map(jnp.zeros_like, wide(params))
+        return AdamState(blank, blank)
 
-    return wrapped("adam", optax.adam(learning_rate, b1, b2, eps), learning_rate, size)
+    def step(gradient: Gradient, state: AdamState, p: Any, count: jax.Array) -> Step:
+        dtype, grads = dtype_of(p), limited(gradient.tree)
+        (keep1, new1), (keep2, new2) = shares(b1, dtype), shares(b2, dtype)
+        first = jax.tree.map(lambda m, g: keep1 * m + new1 * g, state.first, grads)
+        second = jax.tree.map(lambda v, g: keep2 * v + new2 * jnp.square(g), state.second, grads)
+        rate, small = at(learning_rate, count, dtype), jnp.asarray(eps, dtype)
+        length = rate / remaining(b1, count + 1, dtype)
+        root = jnp.sqrt(remaining(b2, count + 1, dtype))
+
+        def moved(m: jax.Array, v: jax.Array) -> jax.Array:
+            return jnp.where(m == 0, 0, -length * m / (jnp.sqrt(v) / root + small))
+
+        return Step(
+            lambda kept: jax.tree.map(moved, kept.first, kept.second),
+            AdamState(first, second),
+            rate,
+        )
+
+    return transform("adam", init, step)
 
 
 card = Card(

@@ -5,17 +5,23 @@ Diederik P. Kingma, Jimmy Ba, "Adam: A Method for Stochastic Optimization", ICLR
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from parafree.core.card import Card
-from parafree.optim import _norms
-from parafree.optim._distance import ratio
-from parafree.optim._numbers import Number, Schedule, require
-from parafree.optim._wrapped import wrapped
+from parafree.optim._numbers import Number, Schedule, at, remaining, require, shares
+from parafree.optim._transform import Gradient, Step, transform
+from parafree.optim._tree import dtype_of, limited, wide
+
+
+class AdaMaxState(NamedTuple):
+    """Where AdaMax stands."""
+
+    first: Any  # mean gradient, as the parameters, at least float32
+    largest: Any  # decayed largest size of the gradient
 
 
 def adamax(
@@ -43,7 +49,7 @@ def adamax(
         One gradient a step. Memory: two copies of the parameters, at least float32.
 
     Source:
-        Kingma and Ba 2015, arXiv:1412.6980, algorithm 2, computed by ``optax.adamax``.
+        Kingma and Ba 2015, arXiv:1412.6980, algorithm 2.
 
     Differs:
         From the paper: ``eps``, which keeps an entry that never had a gradient from dividing zero
@@ -65,15 +71,31 @@ def adamax(
     require("adamax", "b2", b2, high=1.0)
     require("adamax", "eps", eps, open_low=True)
 
-    def size(state: Any, rate: jax.Array) -> jax.Array:
-        moments, dtype = state[0], rate.dtype
-        first = 1 / (1 - jnp.asarray(b1, dtype) ** moments.count.astype(dtype))
-        direction = jax.tree.map(
-            lambda m, v: first * jnp.sign(m) * ratio(jnp.abs(m), v), moments.mu, moments.nu
-        )
-        return rate * _norms.norm(direction, dtype)
+    def init(params: Any) -> AdaMaxState:
+        blank = jax.tree.map(jnp.zeros_like, wide(params))
+        return AdaMaxState(blank, blank)
 
-    return wrapped("adamax", optax.adamax(learning_rate, b1, b2, eps), learning_rate, size)
+    def step(gradient: Gradient, state: AdaMaxState, p: Any, count: jax.Array) -> Step:
+        dtype, grads = dtype_of(p), limited(gradient.tree)
+        (keep, new), decay = shares(b1, dtype), jnp.asarray(b2, dtype)
+        small = jnp.asarray(eps, dtype)
+        largest = lambda u, g: jnp.maximum(decay * u, jnp.abs(g) + small)  # noqa: E731
+        first = jax.tree.map(lambda m, g: keep * m + new * g, state.first, grads)
+        top = jax.tree.map(largest, state.largest, grads)
+        rate = at(learning_rate, count, dtype)
+        length = rate / remaining(b1, count + 1, dtype)
+
+        def moved(m: jax.Array, u: jax.Array) -> jax.Array:
+            # The quotient first: both may be as small as numbers get.
+            return jnp.where(u > 0, -length * (m / jnp.where(u > 0, u, 1)), 0)
+
+        return Step(
+            lambda kept: jax.tree.map(moved, kept.first, kept.largest),
+            AdaMaxState(first, top),
+            rate,
+        )
+
+    return transform("adamax", init, step)
 
 
 card = Card(

@@ -17,10 +17,9 @@ import optax
 from parafree.core.card import Card
 from parafree.optim._d_adapt import dot, grow, quotient, total
 from parafree.optim._numbers import Number, require, shares
-from parafree.optim._schedule_free import Between, Weights, begin, move, warm, weigh
+from parafree.optim._schedule_free import Between, Weights, begin, move, updates, warm, weigh
 from parafree.optim._transform import Gradient, Step, choose, transform
-from parafree.optim._tree import copy, dtype_of, wide
-from parafree.optim._wrapped import limited
+from parafree.optim._tree import copy, dtype_of, limited, wide
 
 # One setting for all workloads of docs/noknob.md, which also shows what each part contributes.
 _GUESS = 1e-2  # of the distance: what Adam's rate would be if the estimate never grew
@@ -146,16 +145,14 @@ def compose(
 
         late = (count.astype(dtype) + 1) ** (power / 2)
         weights, share = weigh(state.weights, rate * late)
-        between, updates = move(
-            state.between,
-            y,
-            jax.tree.map(descend, grads, second, y),
-            jnp.where(finite, share, 0),
-        )
-        weights, d = choose(finite, (weights, grow(d, bound, growth)), (state.weights, d))
+        share = jnp.where(finite, share, 0)
+        between = move(state.between, jax.tree.map(descend, grads, second, y), share)
+        weights, distance = choose(finite, (weights, grow(d, bound, growth)), (state.weights, d))
         return Step(
-            updates,
-            AutoState(between, weights, state.start, second, sums, numerator, d),
+            lambda kept: updates(
+                kept.between, y, jax.tree.map(descend, grads, kept.second, y), share
+            ),
+            AutoState(between, weights, state.start, second, sums, numerator, distance),
             rate,
         )
 

@@ -16,8 +16,7 @@ from parafree.optim._d_adapt import check, grow, quotient, total
 from parafree.optim._distance import with_decay
 from parafree.optim._numbers import Number, Schedule, at, require
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import copy, dtype_of, wide
-from parafree.optim._wrapped import limited
+from parafree.optim._tree import copy, dtype_of, limited, wide
 
 
 class DAdaptAdaGradState(NamedTuple):
@@ -102,7 +101,11 @@ def d_adapt_adagrad(
         bound = quotient(over(s) - weighted, total(jax.tree.map(jnp.abs, s), dtype))
         d = grow(state.d, bound, growth_rate)
         share, start = 1 - jnp.asarray(momentum, dtype), wide(state.start, dtype)
-        updates = jax.tree.map(lambda x0, s, b, x: share * (x0 - s / b - x), start, s, below, p)
+
+        def updates(kept: DAdaptAdaGradState) -> Any:
+            step = lambda x0, s, a, x: share * (x0 - s / (jnp.sqrt(a) + small) - x)  # noqa: E731
+            return jax.tree.map(step, start, kept.s, kept.squares, p)
+
         new = DAdaptAdaGradState(state.start, s, squares, d, weighted)
         return Step(updates, new, rate, at_guess=d <= jnp.asarray(d0, dtype))
 

@@ -15,8 +15,7 @@ from parafree.core.card import Card
 from parafree.optim._d_adapt import check, dot, grow, quotient, total
 from parafree.optim._numbers import Number, Schedule, at, require, shares
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of, wide
-from parafree.optim._wrapped import limited
+from parafree.optim._tree import dtype_of, limited, wide
 
 
 class DAdaptAdamState(NamedTuple):
@@ -108,9 +107,11 @@ def d_adapt_adam(
         length = total(jax.tree.map(jnp.abs, s), dtype)
         d = grow(state.d, quotient(numerator, slow[1] * length), growth_rate)
         shrink = rate * jnp.asarray(weight_decay, dtype)
-        updates = jax.tree.map(
-            lambda m, v, x: -m / (jnp.sqrt(v) + small) - shrink * x, first, second, p
-        )
+
+        def updates(kept: DAdaptAdamState) -> Any:
+            step = lambda m, v, x: -m / (jnp.sqrt(v) + small) - shrink * x  # noqa: E731
+            return jax.tree.map(step, kept.first, kept.second, p)
+
         new = DAdaptAdamState(first, second, s, d, numerator)
         return Step(updates, new, rate, at_guess=d <= jnp.asarray(d0, dtype))
 

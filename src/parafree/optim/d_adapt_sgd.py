@@ -17,8 +17,7 @@ from parafree.optim._d_adapt import check, dot, grow, quotient
 from parafree.optim._distance import ratio, with_decay
 from parafree.optim._numbers import Number, Schedule, at, require
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import copy, dtype_of, wide
-from parafree.optim._wrapped import limited
+from parafree.optim._tree import copy, dtype_of, limited, wide
 
 
 class DAdaptSGDState(NamedTuple):
@@ -100,7 +99,10 @@ def d_adapt_sgd(
         d = grow(state.d, bound, growth_rate)
         share = 1 - jnp.asarray(momentum, dtype)
         start = wide(state.start, dtype)
-        updates = jax.tree.map(lambda x0, s, x: share * (x0 - s - x), start, s, p)
+
+        def updates(kept: DAdaptSGDState) -> Any:
+            return jax.tree.map(lambda x0, s, x: share * (x0 - s - x), start, kept.s, p)
+
         new = DAdaptSGDState(state.start, s, d, first, numerator)
         return Step(updates, new, rate, at_guess=d <= jnp.asarray(d0, dtype))
 

@@ -18,8 +18,7 @@ from parafree.core.card import Card
 from parafree.optim import _norms
 from parafree.optim._numbers import Number, Schedule, at, remaining, require, shares
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of, wide
-from parafree.optim._wrapped import limited
+from parafree.optim._tree import dtype_of, limited, wide
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5: steep at zero, about 1 elsewhere
 

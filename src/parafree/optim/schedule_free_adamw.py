@@ -14,10 +14,9 @@ import optax
 
 from parafree.core.card import Card
 from parafree.optim._numbers import Number, Schedule, remaining, require, shares
-from parafree.optim._schedule_free import Between, Weights, begin, move, warm, weigh
+from parafree.optim._schedule_free import Between, Weights, begin, move, updates, warm, weigh
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of
-from parafree.optim._wrapped import limited
+from parafree.optim._tree import dtype_of, limited
 
 
 class ScheduleFreeAdamState(NamedTuple):
@@ -108,8 +107,14 @@ def schedule_free_adamw(
             below = jnp.sqrt(v / correction) + small
             return shrink * y + rate * jnp.where(g == 0, 0, g / below)
 
-        between, updates = move(state.between, y, jax.tree.map(descend, grads, second, y), share)
-        return Step(updates, ScheduleFreeAdamState(between, weights, second), rate)
+        between = move(state.between, jax.tree.map(descend, grads, second, y), share)
+        return Step(
+            lambda kept: updates(
+                kept.between, y, jax.tree.map(descend, grads, kept.second, y), share
+            ),
+            ScheduleFreeAdamState(between, weights, second),
+            rate,
+        )
 
     return transform(name, init, step)
 

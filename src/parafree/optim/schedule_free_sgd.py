@@ -14,7 +14,7 @@ import optax
 from parafree.core.card import Card
 from parafree.optim._distance import with_decay
 from parafree.optim._numbers import Number, Schedule, require
-from parafree.optim._schedule_free import Between, Weights, begin, move, warm, weigh
+from parafree.optim._schedule_free import Between, Weights, begin, move, updates, warm, weigh
 from parafree.optim._transform import Gradient, Step, transform
 from parafree.optim._tree import dtype_of
 
@@ -90,8 +90,12 @@ def schedule_free_sgd(
         rate = warm(learning_rate, warmup_steps, count, dtype)
         weights, share = weigh(state.weights, rate)
         grads = with_decay(gradient, y, weight_decay, dtype).tree
-        between, updates = move(state.between, y, jax.tree.map(lambda g: rate * g, grads), share)
-        return Step(updates, ScheduleFreeState(between, weights), rate)
+        step = jax.tree.map(lambda g: rate * g, grads)
+        return Step(
+            lambda kept: updates(kept.between, y, step, share),
+            ScheduleFreeState(move(state.between, step, share), weights),
+            rate,
+        )
 
     return transform(name, init, step)
 
