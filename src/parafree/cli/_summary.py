@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from parafree.study._goals import Goals
     from parafree.study.history import Trial
     from parafree.study.study import Study
 
 _FRONT = 12  # points of a front that are listed
+_SETTINGS = 40  # values of the best configuration that are listed
 
 
 def lines(study: Study) -> list[str]:
@@ -27,7 +29,7 @@ def lines(study: Study) -> list[str]:
         sign = -1.0 if study.maximize else 1.0
         found = f"{study.objective} {number(sign * best.loss)} after {best.units:,} units"
         out.append(f"best     {found} (trial {best.id})")
-        out += [f"           {name} = {number(value)}" for name, value in best.hparams.items()]
+        out += _settings(best.hparams)
         out.append(f"expect   {_expectation(study, sign)}")
     failed = len(study.failures)
     ended = f", {failed:,} diverged or failed" if failed else ""
@@ -50,7 +52,7 @@ def minimum_lines(
         said = f"{', '.join(named)} (evaluation {best.id})"
     kept = goals.kept(goals.outcome(best.metrics)) if goals.limits else True
     out = [f"best     {said}" if kept else f"nearest  {said} breaks a limit"]
-    out += [f"           {name} = {number(value)}" for name, value in best.hparams.items()]
+    out += _settings(best.hparams)
     if goals.several:
         shown = [front[i * (len(front) - 1) // (_FRONT - 1)] for i in range(_FRONT)]
         shown = list(front) if len(front) <= _FRONT else shown
@@ -59,6 +61,13 @@ def minimum_lines(
             values = "  ".join(f"{number(trial.metrics[name]):>10}" for name in goals.objectives)
             out.append(f"           {values}  (evaluation {trial.id})")
     return out
+
+
+def _settings(hparams: Mapping[str, Any]) -> list[str]:
+    some = islice(hparams.items(), _SETTINGS)
+    left = len(hparams) - _SETTINGS
+    lines = [f"           {name} = {number(value)}" for name, value in some]
+    return lines + [f"           and {left:,} more, which --json lists"] * (left > 0)
 
 
 def failures(study: Study) -> list[tuple[Trial, str]]:

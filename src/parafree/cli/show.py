@@ -8,6 +8,8 @@ import typer
 
 from parafree.cli._options import JsonOption, StoreOption, StudyArgument, print_json
 
+_COLUMNS = 12  # parameters in the table; --json lists them all
+
 
 def show(
     study: StudyArgument,
@@ -49,7 +51,7 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    names = [*opened.space.names]
+    names = opened.space.names[:_COLUMNS]
     table = Table("trial", "units", "loss", "status", *names, box=None)
     for trial in ranked:
         values = [number(trial.hparams.get(name, "")) for name in names]

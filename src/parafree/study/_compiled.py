@@ -26,8 +26,8 @@ from parafree.core.keys import key_from_names
 from parafree.core.space import Space
 from parafree.study._compiled_limits import Limited, begin, judge, outcomes_of
 from parafree.study._goals import PLAIN, Goals
+from parafree.study._ground import Ground
 from parafree.study._saving import read_state, write_state
-from parafree.study._traceable import of_arrays
 
 _CHUNK_S = 0.5  # progress and Ctrl-C wait for a chunk
 _KEPT = 64  # runs whose best values are remembered
@@ -56,15 +56,15 @@ class Compiled:
     """
 
     def __init__(self, f: Any, space: Space, seed: int, file: Path, goals: Goals = PLAIN) -> None:
-        self._method, self._space, self._file, self._goals = Auto(), space, file, goals
-        self._value = of_arrays(f if goals.plain else outcomes_of(f, goals), space)
+        self._method, self._ground, self._file, self._goals = Auto(), Ground(space), file, goals
+        value = self._ground.of_candidate(f if goals.plain else outcomes_of(f, goals))
         self._key = key_from_names(seed, "minimize", "batches")
         begin = time.monotonic()
-        start = jax.jit(partial(_begin, self._method, space, len(goals.limits)))
+        start = jax.jit(partial(_begin, self._method, self._ground, len(goals.limits)))
         self._template = jax.eval_shape(start, self._key)
         self.size = self._method.draws(self._template.state).shape[0]
         most, goal = jnp.int32(0), jnp.zeros((), self._template.run.dtype)
-        advance = jax.jit(partial(_advance, self._method, self._value, space), donate_argnums=0)
+        advance = jax.jit(partial(_advance, self._method, value, self._ground), donate_argnums=0)
         self._advance = advance.lower(self._template, self._key, most, goal).compile()
         self.carry: Carry = start(self._key)
         self.name = self._method.describe(self.carry.state)
@@ -95,9 +95,7 @@ class Compiled:
         """Return the configuration of the best value, or that which is least beyond the limits."""
         limited = self.carry.limited
         best = limited.point if limited is not None else self._method.best(self.carry.state)
-        point = jax.device_get(best)
-        u = np.asarray(self._space.encode({name: np.asarray(x) for name, x in point.items()}))
-        return self._space.config(u)
+        return self._ground.config(jax.device_get(best))
 
     def advance(self, most: int, goal: float) -> None:
         """Go on for about half a second.
@@ -178,11 +176,11 @@ class Compiled:
         return {Status(i).name: count for i, count in enumerate(counts) if count}
 
 
-def _begin(method: Auto, space: Space, limits: int, key: jax.Array) -> Carry:
-    state = method.init(key, space)
+def _begin(method: Auto, ground: Ground, limits: int, key: jax.Array) -> Carry:
+    state = method.init(key, ground.start)
     top = jnp.full((), jnp.inf, state.best.value.dtype)
     ended = jnp.zeros(len(Status), jnp.int32)
-    limited = begin(space.dimension, limits, method.best(state), top.dtype) if limits else None
+    limited = begin(ground.dimension, limits, method.best(state), top.dtype) if limits else None
     runs = jnp.full(_KEPT, jnp.inf, top.dtype)
     return Carry(state, jnp.int32(0), top, runs, ended, limited)
 
@@ -197,7 +195,7 @@ def _best(carry: Carry) -> Any:
 def _advance(
     method: Auto,
     value: Any,
-    space: Space,
+    ground: Ground,
     carry: Carry,
     key: jax.Array,
     most: jax.Array,
@@ -211,14 +209,14 @@ def _advance(
         values, limited, lowest = jax.vmap(value)(candidates), carry.limited, None
         if limited is not None:
             values, lowest, limited = judge(
-                limited, space, candidates, values, state.run.population
+                limited, ground, candidates, values, state.run.population
             )
         before = state.restarts
         state, info = method.tell(tell, state, candidates, values)
         run = jnp.minimum(carry.run, info.value if lowest is None else lowest)
         over = state.restarts > before
         if limited is not None:
-            limited = limited.restarted(over, space.dimension)
+            limited = limited.restarted(over, ground.dimension)
         runs = jnp.where(over, carry.runs.at[before % _KEPT].set(run), carry.runs)
         ended = carry.ended.at[info.status].add(over.astype(jnp.int32))
         run = jnp.where(over, jnp.full_like(run, jnp.inf), run)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from parafree.blackbox import _lagrangian
 from parafree.core.errors import TrainableError
-from parafree.core.space import Space
 from parafree.study._goals import Goals
+from parafree.study._ground import Ground
 
 
 class Limited(NamedTuple):
@@ -72,13 +72,13 @@ def begin(dimension: int, constraints: int, point: Any, dtype: Any) -> Limited:
 
 
 def judge(
-    limited: Limited, space: Space, candidates: Any, outcomes: jax.Array, population: jax.Array
+    limited: Limited, ground: Ground, candidates: Any, outcomes: jax.Array, population: jax.Array
 ) -> tuple[jax.Array, jax.Array, Limited]:
     """Return what the method is told of a batch, its lowest value within limits, and the state."""
-    known = jnp.isfinite(outcomes) & space.feasible(candidates)[..., None]
+    known = jnp.isfinite(outcomes) & ground.feasible(candidates)[..., None]
     outcomes = jnp.where(known, outcomes, jnp.inf).astype(limited.outcome.dtype)
     f, g = outcomes[:, 0], outcomes[:, 1:]
-    told, order = _lagrangian.judge(limited.order, f, g, population, space.dimension, jnp)
+    told, order = _lagrangian.judge(limited.order, f, g, population, ground.dimension, jnp)
     violation = jnp.where(jnp.isfinite(f), jnp.sum(jnp.maximum(g, 0), axis=1), jnp.inf)
     least = jnp.min(violation)
     i = jnp.argmin(jnp.where(violation == least, f, jnp.inf))

@@ -22,6 +22,7 @@ from parafree.study.store import Store, StudyRecord
 
 _FILE = "search.safetensors"
 _SAVE_S = 10.0  # the state is saved this often
+_NUMBERS = 20_000  # in the journal make the time between two of its trials a second longer
 
 
 def describe(f: Any, space: Any, goals: Goals, seed: int | None) -> dict[str, Any]:
@@ -99,18 +100,19 @@ def _run(
         if not events:
             journal.write(Event("plan", data={"executor": "compiled", "batch": search.size}))
         search.catch_up(history.units)
-        begin, saved = clock(), clock()
+        begin = saved = written = clock()
         goal = -math.inf if budget.target is None else budget.target
         while (found := _reason(search, budget, interrupt, clock)) is None:
-            done = search.evaluations
             search.advance(_most(search, budget), goal)
-            _write(journal, history, search, search.evaluations - done)
-            journal.flush(clock(), force=True)
+            if clock() - written >= len(history.trials) * space.dimension / _NUMBERS:
+                _write(journal, history, search, clock())
+                written = clock()
+                if written - saved > _SAVE_S:
+                    search.save()
+                    saved = clock()
             _show(shown, search, history)
-            if clock() - saved > _SAVE_S:
-                search.save()
-                saved = clock()
         reason = found
+        _write(journal, history, search, clock())
         search.save()
     except KeyboardInterrupt:
         reason = "interrupted"
@@ -140,16 +142,19 @@ def _most(search: Compiled, budget: Budget) -> int:
     return most if budget.units is None else min(most, -(-budget.units // search.size))
 
 
-def _write(journal: Journal, history: History, search: Compiled, evaluations: int) -> None:
-    """Write a chunk down: a trial whose configuration is the best so far."""
-    trial = len(history.trials)
+def _write(journal: Journal, history: History, search: Compiled, now: float) -> None:
+    """Write down what was done since the last time: a trial with the best configuration so far."""
+    trial, evaluations = len(history.trials), search.evaluations - history.units
+    if not evaluations:
+        return
     data = {"restarts": search.restarts, "population": search.population, **search.figures()}
     journal.write(Event("trial", trial, data={"hparams": search.config()}))
     journal.write(Event("start", trial, evaluations))
     journal.write(report(trial, evaluations, search.value, data))
+    journal.flush(now, force=True)
 
 
 def _show(shown: Progress, search: Compiled, history: History) -> None:
     last = history.trials[-1]
     best = None if last.loss is None else Best(last.loss, last.id, last.units, last.hparams)
-    shown.update(units=history.units, trials=len(history.trials), best=best)
+    shown.update(units=search.evaluations, trials=len(history.trials), best=best)

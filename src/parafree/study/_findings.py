@@ -62,7 +62,9 @@ def recommended(study: Study, values: Values, found: Sequence[Trial], goals: Goa
         best = trials[-1] if trials and trials[-1].loss is not None else None
     elif key is not None:
         told = set(values.told[key])
-        trial = next(t for t in trials if t.loss in told and text_of(t.hparams) == key)
+        trial = next((t for t in trials if t.loss in told and text_of(t.hparams) == key), None)
+        # A search that a processor with another rounding has rebuilt knows other last digits.
+        trial = trial or next(t for t in trials if t.loss in told)
         best = replace(trial, loss=values.mean(key))
     return nearest(trials, goals) if best is None and goals.limits else best
 

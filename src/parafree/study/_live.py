@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 from parafree.study._status import Status, clean, short, stamp
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from parafree.study.budget import Budget
+
+_SHOWN = 100  # hyperparameters of the best, more than any window is wide
 
 
 def start_live(stream: IO[str], render: Callable[[], RenderableType]) -> Live | None:
@@ -93,7 +96,8 @@ def _best(objective: str, status: Status) -> list[Text]:
     best = status.best
     if best is None:
         return []
-    hparams = "  ".join(f"{clean(name)}={_value(value)}" for name, value in best.hparams.items())
+    some = islice(best.hparams.items(), _SHOWN)
+    hparams = "  ".join(f"{clean(name)}={_value(value)}" for name, value in some)
     return [
         _line(
             ("best ", "dim"),

@@ -3,6 +3,9 @@
 Values come from functions that know nothing of JAX, so a method is asked and told from outside. Its
 candidates come with the numbers that they are made of, so that any of them can be told in place of
 any other one.
+
+Where all parameters are real numbers without constraints the method gets the cube itself, so that
+one program serves every such space of a dimension.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 from parafree.blackbox.auto import Auto
 from parafree.core.keys import key_from_names
 from parafree.core.space import Space
+from parafree.study._ground import cube, is_cube
 
 
 class OnCube:
@@ -30,8 +34,9 @@ class OnCube:
 
     def __init__(self, method: Auto, space: Space, seed: int) -> None:
         self._method, self._space, self._seed = method, space, seed
+        self._where = space.dimension if is_cube(space) else space
         with jax.enable_x64(True):
-            self._state = _init(method, space, self._key("init"))
+            self._state = _init(method, self._where, self._key("init"))
             self.size = method.draws(self._state).shape[0]
             self.name = method.describe(self._state)
 
@@ -42,7 +47,7 @@ class OnCube:
         """Return unit points, what they are made of, and which keep the constraints."""
         with jax.enable_x64(True):
             key = self._key("ask", batch, turn)
-            found = _propose(self._method, self._space, key, self._state)
+            found = _propose(self._method, self._where, key, self._state)
             u, draws, feasible = jax.device_get(found)
         return u, draws, np.broadcast_to(feasible, len(u))
 
@@ -66,7 +71,7 @@ class OnCube:
     def mean(self) -> np.ndarray:
         """Return the unit point around which the method draws."""
         with jax.enable_x64(True):
-            return np.asarray(_mean(self._method, self._space, self._state))
+            return np.asarray(_mean(self._method, self._where, self._state))
 
     def even(self, number: int, n: int) -> np.ndarray:
         """Draw unit points evenly where the constraints are kept."""
@@ -74,20 +79,24 @@ class OnCube:
             return np.asarray(self._space.sample(self._key("even", number), n))
 
 
-# Compiled once for each space and method, however many studies there are -------------------
+# Compiled once for each space (or dimension of the cube) and method, however many studies there are
+
+Where = Space | int
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _init(method: Auto, space: Space, key: jax.Array) -> Any:
-    return method.init(key, space)
+def _init(method: Auto, where: Where, key: jax.Array) -> Any:
+    return method.init(key, cube(where) if isinstance(where, int) else where)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _propose(
-    method: Auto, space: Space, key: jax.Array, state: Any
+    method: Auto, where: Where, key: jax.Array, state: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     candidates, state = method.ask(key, state)
-    return space.encode(candidates), method.draws(state), space.feasible(candidates)
+    if isinstance(where, int):
+        return candidates, method.draws(state), jnp.bool_(True)
+    return where.encode(candidates), method.draws(state), where.feasible(candidates)
 
 
 @partial(jax.jit, static_argnums=1, donate_argnums=0)
@@ -109,5 +118,6 @@ def _widen(state: Any, method: Auto) -> Any:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _mean(method: Auto, space: Space, state: Any) -> jax.Array:
-    return space.encode(method.mean(state))
+def _mean(method: Auto, where: Where, state: Any) -> jax.Array:
+    mean: jax.Array = method.mean(state)
+    return mean if isinstance(where, int) else where.encode(mean)

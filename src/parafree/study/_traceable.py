@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -59,10 +58,11 @@ def require_traceable(f: Any, space: Space) -> None:
     import jax
     import jax.numpy as jnp
 
-    value = of_arrays(f, space)
-    row = jax.ShapeDtypeStruct((space.dimension,), jnp.result_type(float))
+    from parafree.study._ground import Ground
+
+    ground = Ground(space)
     try:
-        out = jax.eval_shape(lambda u: value(space.decode(u)), row)
+        out = jax.eval_shape(ground.of_candidate(f), ground.like(jnp.result_type(float)))
     except Exception as error:
         line = (str(error).strip().splitlines() or [""])[0]
         raise TrainableError(
@@ -76,25 +76,6 @@ def require_traceable(f: Any, space: Space) -> None:
             where="parafree.minimize(compiled=True)",
             fix="reduce it, for example with jnp.mean",
         )
-
-
-def of_arrays(f: Callable[[Any], Any], space: Space) -> Callable[[Mapping[str, Any]], Any]:
-    """Return ``f`` as a function of one point in array form, with its loss alone."""
-    import jax.numpy as jnp
-
-    tables = {
-        name: jnp.asarray(p.options)
-        for name, p in space.parameters.items()
-        if isinstance(p, Choice) and p.numeric
-    }
-
-    def value(point: Mapping[str, Any]) -> Any:
-        config = dict(space.fixed) | dict(point)
-        config |= {name: table[point[name]] for name, table in tables.items()}
-        found = f(config)
-        return jnp.asarray(found["loss"] if isinstance(found, Mapping) else found)
-
-    return value
 
 
 def _mentions_jax(f: Any) -> bool:

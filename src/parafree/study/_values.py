@@ -7,6 +7,7 @@ asked for before either is known, whose difference tells of noise and of nothing
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import deque
@@ -16,6 +17,7 @@ from typing import Any
 
 _ELITE = 32  # configurations whose values are looked at together
 _RECENT = 30  # pairs of values from which the noise is estimated
+_LONG = 4096  # characters, beyond which a digest stands for a configuration
 
 
 def text_of(config: Mapping[str, Any]) -> str:
@@ -25,7 +27,8 @@ def text_of(config: Mapping[str, Any]) -> str:
         >>> text_of({"x": 0.5, "sizes": (1, 2)})
         '{"sizes": [1, 2], "x": 0.5}'
     """
-    return json.dumps(config, sort_keys=True)
+    text = json.dumps(config, sort_keys=True)
+    return text if len(text) <= _LONG else hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass

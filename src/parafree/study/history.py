@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from parafree.study.store import Store
 
 __all__ = ["REPORT", "History", "Status", "Trial", "Uncertainty"]
+
+_MANY = 100  # names that trials share where they were read from a journal, each with its own
 
 Status = Literal["paused", "running", "finished", "diverged", "failed"]
 
@@ -167,7 +170,10 @@ class History:
         if event.trial != len(self.trials):
             raise _damaged(f"trial {event.trial} is made when {len(self.trials)} exist")
         data = event.data or {}
-        trial = Trial(event.trial, data["hparams"], data.get("repeats"))
+        hparams = data["hparams"]
+        if len(hparams) > _MANY:
+            hparams = {sys.intern(name): value for name, value in hparams.items()}
+        trial = Trial(event.trial, hparams, data.get("repeats"))
         if trial.repeats is not None:
             self.repeats.add(trial.id)
         self.trials.append(trial)

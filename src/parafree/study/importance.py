@@ -26,6 +26,9 @@ FEWEST = 10
 MOST = 1000
 """More trials than this are thinned out at random: the shares settle long before."""
 
+MOST_PARAMETERS = 50
+"""Of more hyperparameters than this those are looked at that go most closely with the loss."""
+
 _GRID = 24  # places along the hyperparameter that is looked at
 _REST = 96  # random points for all the others, in each place
 _TREES = 24
@@ -50,12 +53,14 @@ class Importances:
         trials: how many trials were used.
         scale: ``"loss"`` or, where a few very bad trials would hide all else, ``"rank"``.
         note: why there are no shares; empty if there are.
+        parameters: how many hyperparameters there are; records are of 50 at most.
     """
 
     records: tuple[Importance, ...]
     trials: int
     scale: Literal["loss", "rank"]
     note: str = ""
+    parameters: int = 0
 
 
 def importance(study: StudyView, *, repeats: int = 20, seed: int = 0) -> Importances:
@@ -74,16 +79,16 @@ def importance(study: StudyView, *, repeats: int = 20, seed: int = 0) -> Importa
         The shares; with fewer than 10 trials only a note that says so.
     """
     trials = [t for t in study.trials if t.repeats is None and t.units > 0]
-    names = study.space.names
+    space = study.space
     if len(trials) < FEWEST:
         return Importances((), len(trials), "loss", _too_few(len(trials)))
     rng = np.random.default_rng(seed)
     if len(trials) > MOST:
         picked = np.sort(rng.choice(len(trials), MOST, replace=False))
         trials = [trials[i] for i in picked]
-    points = np.array([study.space.point(t.hparams) for t in trials], dtype=float)
+    points = np.array([space.point(t.hparams) for t in trials], dtype=float)
     row, units, loss = _observations(study, np.array([t.id for t in trials]))
-    return shares(names, points[row], units, loss, trial=row, repeats=repeats, seed=seed)
+    return shares(space.names, points[row], units, loss, trial=row, repeats=repeats, seed=seed)
 
 
 def shares(
@@ -126,7 +131,9 @@ def shares(
     target, scale = _target(np.asarray(loss, dtype=float))
     if target is None:
         return Importances((), count, "loss", "All trials have the same loss, or none has one.")
-    features = np.column_stack([points, np.log(np.maximum(units, 1e-9))])
+    chosen = _closest(points, target)
+    names, parameters = [names[i] for i in chosen], len(names)
+    features = np.column_stack([points[:, chosen], np.log(np.maximum(units, 1e-9))])
     members = np.argsort(trial, kind="stable")
     starts = np.searchsorted(trial[members], np.arange(count + 1))
     rng = np.random.default_rng(seed)
@@ -141,7 +148,22 @@ def shares(
         Importance(*r)
         for r in zip(names, middle.tolist(), low.tolist(), high.tolist(), strict=True)
     ]
-    return Importances(tuple(sorted(records, key=lambda r: -r.share)), count, scale)
+    records.sort(key=lambda record: -record.share)
+    return Importances(tuple(records), count, scale, parameters=parameters)
+
+
+def _closest(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the columns whose values, or whose distances from the middle, go with the target."""
+    dimension = points.shape[1]
+    if dimension <= MOST_PARAMETERS:
+        return np.arange(dimension)
+    y = target - target.mean()
+    x = points - points.mean(axis=0)
+    found = np.zeros(dimension)
+    for column in (x, x**2 - (x**2).mean(axis=0)):
+        size = np.sqrt((column**2).sum(axis=0)) * np.sqrt(y @ y)
+        found = np.maximum(found, np.abs(y @ column) / np.where(size > 0, size, 1))
+    return np.sort(np.argsort(-found, kind="stable")[:MOST_PARAMETERS])
 
 
 def _observations(study: StudyView, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class Study:
         """What the study was created with."""
         return dict(self._record.spec)
 
-    @property
+    @cached_property
     def space(self) -> Space:
         """The search space."""
         return Space.from_dict(self._record.spec["space"])

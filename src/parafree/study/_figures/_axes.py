@@ -74,15 +74,20 @@ class Axis:
         return values, [number(v, 3) for v in values]
 
 
-def axes_of(space: Space) -> list[Axis]:
+def axes_of(space: Space, names: Iterable[str] | None = None) -> list[Axis]:
     """Return an axis for every parameter of the space that varies, in the space's order.
+
+    Args:
+        space: the space.
+        names: the parameters that are wanted; all by default.
 
     Example:
         >>> axis, = axes_of(Space(lr=Real(1e-3, 1.0, log=True, unit="1/s")))
         >>> axis.label, axis.ticks()[1]
         ('lr (1/s)', ['0.001', '0.01', '0.1', '1'])
     """
-    return [_axis(name, parameter) for name, parameter in space.parameters.items()]
+    wanted = set(space.names if names is None else names)
+    return [_axis(name, p) for name, p in space.parameters.items() if name in wanted]
 
 
 def _axis(name: str, parameter: Parameter) -> Axis:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html import escape
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 SETTINGS = 14  # of the best configuration that are shown at once
+_MOST = 500  # and that are shown at all, except as JSON
 
 
 def headline(study: StudyView, table: Table) -> str:
@@ -49,12 +51,15 @@ def _best(study: StudyView, table: Table, tiles: str) -> str:
     best = study.best
     assert best is not None
     value, about = _worth(study, best, table.sign)
-    settings = [_setting(study.space, name, value) for name, value in best.hparams.items()]
+    space, some = study.space, islice(best.hparams.items(), _MOST)
+    settings = [_setting(space, name, value) for name, value in some]
     config = f'<dl class="config">{"".join(settings[:SETTINGS])}</dl>'
     if more := settings[SETTINGS:]:
+        left = len(best.hparams) - len(settings)
+        rest = f'<p class="note">{left:,} further ones stand in the JSON alone.</p>' if left else ""
         config += (
-            f"<details><summary>{len(more)} more</summary>"
-            f'<dl class="config">{"".join(more)}</dl></details>'
+            f"<details><summary>{len(best.hparams) - SETTINGS:,} more</summary>"
+            f'<dl class="config">{"".join(more)}</dl>{rest}</details>'
         )
     code = escape(json.dumps(best.hparams, indent=2, default=str, ensure_ascii=False))
     return (

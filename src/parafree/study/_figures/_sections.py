@@ -162,7 +162,11 @@ def _about_importance(found: Importances) -> list[str]:
         "rank": "Computed on ranks, so that a few very bad or diverged trials do not hide the "
         "rest.",
     }[found.scale]
-    return [
+    few = [
+        f"Of {found.parameters:,} hyperparameters these are the {len(found.records)} whose values "
+        "go most closely with the value of a trial; the others are not shown."
+    ]
+    return few * (found.parameters > len(found.records)) + [
         f"From {found.trials:,} trials, by a forest of randomised trees on resampled "
         f"trials. {scale} The shares need not add up to 100%: the rest belongs to "
         "combinations of hyperparameters."

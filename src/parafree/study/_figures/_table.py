@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,11 +104,12 @@ class Table:
         return order[np.isfinite(self.loss[order])]
 
 
-def table_of(study: StudyView) -> Table:
+def table_of(study: StudyView, names: Sequence[str] | None = None) -> Table:
     """Gather the columns of a study.
 
     Args:
         study: anything that keeps the protocol of ``_view.StudyView``.
+        names: the hyperparameters that get an axis; all by default.
 
     Returns:
         The table that every figure is drawn from.
@@ -116,7 +118,7 @@ def table_of(study: StudyView) -> Table:
     trial = np.array([t.id for t in trials], dtype=np.int64)
     units = np.array([t.units for t in trials], dtype=float)
     loss = np.array([_loss(t.loss) for t in trials], dtype=float)
-    axes = axes_of(study.space)
+    axes = axes_of(study.space, names)
     reports = study.reports
     order = np.lexsort((reports["units"], reports["trial"]))
     curve_trial = reports["trial"][order]
@@ -146,9 +148,10 @@ def table_of(study: StudyView) -> Table:
 
 def describe(hparams: Mapping[str, Any], limit: int = 12) -> str:
     """Write a configuration as lines of a hover label."""
-    lines = [f"{plain(k, 24)} = {plain(number(v), 30)}" for k, v in hparams.items()]
-    more = [f"… {len(lines) - limit} more"] if len(lines) > limit else []
-    return "<br>".join(lines[:limit] + more)
+    some = islice(hparams.items(), limit)
+    lines = [f"{plain(k, 24)} = {plain(number(v), 30)}" for k, v in some]
+    more = [f"… {len(hparams) - limit} more"] if len(hparams) > limit else []
+    return "<br>".join(lines + more)
 
 
 def spread(rows: np.ndarray, first: int, count: int) -> np.ndarray:
