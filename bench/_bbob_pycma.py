@@ -31,6 +31,10 @@ def pycma(problem: Recorder, seed: int) -> None:
                 continue
             size = (4 + int(3 * np.log(p.dimension))) * 2**run
             cma.fmin_con2(
-                problem, p.beginning(run, rng), sigma, lambda x: problem.limits(x).tolist(),
-                find_feasible_first=True, options=options | {"popsize": size, "seed": seed + 1 + run},
-            )  # fmt: skip
+                problem,
+                p.beginning(run, rng),
+                sigma,
+                constraints=lambda x: problem.limits(x).tolist(),
+                find_feasible_first=True,
+                options=options | {"popsize": size, "seed": seed + 1 + run},
+            )
