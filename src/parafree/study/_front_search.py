@@ -9,8 +9,11 @@ is (Storn and Price 1997): a front is a surface, and differences lie along it. O
 numbers come from one of these points, or change at random.
 
 A point that keeps all limits is better than any that does not, and of two that do not the one that
-is less beyond them (Deb 2000). Where asking again gives something else there is noise; then every
-fourth question is about a point of the front that has been asked for least.
+is less beyond them (Deb 2000). Where a step left the limits for values that the front does not
+dominate, a later one goes as far along it as the excesses of its two ends say that limits reach.
+
+Where asking again gives something else there is noise; then every fourth question is about a point
+of the front that has been asked for least.
 
 A function of the questions and answers in their order, as any search. Nothing waits for a batch.
 """
@@ -20,7 +23,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,7 @@ import numpy as np
 from parafree.blackbox._pareto import contributions, crowding, dominated
 from parafree.core.keys import integer_from_names, key_from_names
 from parafree.core.space import Bool, Choice, Int, Space
+from parafree.study._front_shares import shares
 from parafree.study._goals import Goals
 from parafree.study._steps import Steps
 from parafree.study._values import text_of
@@ -37,6 +41,8 @@ _ENDS = 0.2  # of the descendants are those of an end of the front
 _MOST = 256  # points of the front that have descendants
 _BEYOND = 0.1  # of the front's extent that its ends are given as their own
 _FORMER = 20  # points that keep giving differences after they have left the front
+_EDGE = 0.2  # of the descendants go to the edge of the limits, where a step has passed one
+_CROSSED = 20  # steps beyond a limit that are remembered
 _TRIES = 20  # draws before one is made evenly
 _AGAIN = 100  # evaluations before the second question about noise, and ten times that each
 
@@ -50,6 +56,7 @@ class _Point:
     key: str
     steps: Steps
     parent: _Point | None = None  # whose step led here; None where no normal step did
+    origin: _Point | None = None  # from where it was drawn, by whatever step
     told: list[tuple[float, ...]] = field(default_factory=list)
     outcome: np.ndarray = field(default_factory=lambda: np.zeros(0))  # its mean
     violation: float = math.inf
@@ -88,6 +95,7 @@ class FrontSearch:
         self._next_doubt = self._begin
         self._weights = np.zeros(0)
         self._former: deque[_Point] = deque(maxlen=_FORMER)  # that were in the front
+        self._crossed: deque[_Point] = deque(maxlen=_CROSSED)  # beyond the limits, and promising
         kinds = list(space.parameters.values())
         self._unordered = np.array([isinstance(p, Choice | Bool) for p in kinds])
         self._whole = np.array([isinstance(p, Int) for p in kinds])
@@ -99,6 +107,11 @@ class FrontSearch:
         point = self._next(trial, rng)
         self._out[trial] = point
         return point.config
+
+    def adopt(self, trial: int, config: dict[str, Any]) -> None:
+        """Let a trial have another configuration than was asked for: the one in a journal."""
+        known = self._known.get(text_of(config))
+        self._out[trial] = known or self._point(self._space.point(config), None)
 
     def tell(self, trial: int, value: float, figures: Mapping[str, float | None]) -> None:
         """Take in what a trial's configuration gave; a figure that is not known is infinite."""
@@ -142,6 +155,8 @@ class FrontSearch:
 
     def _descend(self, rng: np.random.Generator) -> _Point | None:
         """Draw a descendant; ``None`` where it would break a constraint of the space."""
+        if self._crossed and rng.random() < _EDGE:
+            return self._at_edge(self._crossed[int(rng.integers(len(self._crossed)))], rng)
         pool = [*self.points, *self._former]
         parent, (a, b) = self._parent(rng), rng.integers(len(pool), size=2)
         one, other = pool[a], pool[b]
@@ -156,7 +171,20 @@ class FrontSearch:
         u = self._jumped(np.where(self._unordered, parent.u, u), parent, one, rng)
         if not np.all(self._space.feasible(self._space.decode(u))):
             return None
-        return self._point(u, None if differs else parent, parent.steps)
+        return replace(self._point(u, None if differs else parent, parent.steps), origin=parent)
+
+    def _at_edge(self, beyond: _Point, rng: np.random.Generator) -> _Point | None:
+        """Draw a point at the edge of the limits, on the way to one that is beyond them."""
+        within, m = beyond.origin, len(self._goals.objectives)
+        assert within is not None
+        inner, outer = within.outcome[m:], beyond.outcome[m:]
+        broken = outer > 0
+        share = float(np.min(-inner[broken] / (outer - inner)[broken]))  # as if they were linear
+        step = share * (1 - 0.1 * rng.random() ** 2) * (beyond.u - within.u)
+        u = within.u + np.where(self._unordered, 0.0, step)
+        if not np.all(self._space.feasible(self._space.decode(u))):
+            return None
+        return replace(self._point(u, None, within.steps), origin=within)
 
     def _parent(self, rng: np.random.Generator) -> _Point:
         ends = np.isinf(self._weights)
@@ -200,6 +228,7 @@ class FrontSearch:
         violation = point.violation
         least = min((each.violation for each in self.points), default=math.inf)
         if violation > least or (violation == least > 0):
+            self._remember(point, least)
             return False
         points = [point] if violation < least else [*self.points, point]
         out = dominated(self._objectives(points))
@@ -212,6 +241,14 @@ class FrontSearch:
             del self.points[int(np.argmin(self._weights))]
             self._weights = self._weighed()
         return point in self.points
+
+    def _remember(self, point: _Point, least: float) -> None:
+        """Note a point beyond the limits that was drawn within them, and would have joined."""
+        within = point.origin
+        if least == 0 and within is not None and within.violation == 0:
+            points = self._objectives([*self.points, point])
+            if not dominated(points)[-1]:
+                self._crossed.append(point)
 
     def _objectives(self, points: Sequence[_Point]) -> np.ndarray:
         return np.array([point.outcome[: len(self._goals.objectives)] for point in points])
@@ -226,8 +263,9 @@ class FrontSearch:
         weights = crowding(values)
         if values.shape[1] == 2:
             own = contributions(values, np.full(2, 1 + _BEYOND))
-            weights = np.where(np.isinf(weights), weights, own)
-        return weights
+        else:
+            own = shares(values, 1 + _BEYOND)
+        return np.where(np.isinf(weights), weights, own)
 
     def _learn(self, point: _Point, parent: _Point, joined: bool) -> None:
         size, step = parent.steps.size, point.u - parent.u
