@@ -5,22 +5,33 @@ candidates come with the numbers that they are made of, so that any of them can 
 any other one.
 
 Where all parameters are real numbers without constraints the method gets the cube itself, so that
-one program serves every such space of a dimension.
+one program serves every such space of a dimension. A question and an answer are one call of a
+compiled program each: the key is made inside, and the state is a list of arrays, because taking it
+apart and putting it together again in Python takes longer than a small method does.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from parafree.blackbox.auto import Auto
-from parafree.core.keys import key_from_names
+from parafree.core.keys import integer_from_names, key_from_names
 from parafree.core.space import Space
 from parafree.study._ground import cube, is_cube
+
+
+class Learned(NamedTuple):
+    """What a batch has told."""
+
+    population: int  # of the run that goes on
+    restarts: int  # so far
+    status: int
 
 
 class OnCube:
@@ -33,91 +44,107 @@ class OnCube:
     """
 
     def __init__(self, method: Auto, space: Space, seed: int) -> None:
-        self._method, self._space, self._seed = method, space, seed
-        self._where = space.dimension if is_cube(space) else space
+        self._space, self._seed = space, seed
+        self._programs = _programs(method, space.dimension if is_cube(space) else space)
+        self.size, self.name = self._programs.size, self._programs.name
         with jax.enable_x64(True):
-            self._state = _init(method, self._where, self._key("init"))
-            self.size = method.draws(self._state).shape[0]
-            self.name = method.describe(self._state)
+            self._state = self._programs.init(self._key("init"))
 
-    def _key(self, *names: str | int) -> jax.Array:
-        return key_from_names(self._seed, "minimize", *names)
+    def _key(self, *names: str | int) -> np.int64:
+        return np.int64(integer_from_names(self._seed, "minimize", *names))
 
     def propose(self, batch: int, turn: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return unit points, what they are made of, and which keep the constraints."""
         with jax.enable_x64(True):
-            key = self._key("ask", batch, turn)
-            found = _propose(self._method, self._where, key, self._state)
-            u, draws, feasible = jax.device_get(found)
+            found = self._programs.propose(self._key("ask", batch, turn), self._state)
+            u, draws, feasible = map(np.asarray, found)
         return u, draws, np.broadcast_to(feasible, len(u))
 
-    def learn(self, batch: int, draws: np.ndarray, values: np.ndarray) -> Any:
-        """Tell the method a batch; return its info."""
+    def learn(self, batch: int, draws: np.ndarray, values: np.ndarray) -> Learned:
+        """Tell the method a batch; return what that told."""
         with jax.enable_x64(True):
-            told = draws, values, self._key("tell", batch)
-            self._state, info = _learn(self._state, self._method, told)
-            return jax.device_get(info)
+            key = self._key("tell", batch)
+            self._state, info = self._programs.learn(self._state, draws, values, key)
+            return Learned(*np.asarray(info).tolist())
 
     def move(self, u: np.ndarray) -> None:
         """Let the method go on around a unit point."""
         with jax.enable_x64(True):
-            self._state = _move(self._state, self._method, jnp.asarray(u))
+            self._state = self._programs.move(self._state, np.asarray(u, float))
 
     def widen(self) -> None:
         """Let the method take twice the population from now on."""
         with jax.enable_x64(True):
-            self._state = _widen(self._state, self._method)
+            self._state = self._programs.widen(self._state)
 
     def mean(self) -> np.ndarray:
         """Return the unit point around which the method draws."""
         with jax.enable_x64(True):
-            return np.asarray(_mean(self._method, self._where, self._state))
+            return np.asarray(self._programs.mean(self._state))
 
     def even(self, number: int, n: int) -> np.ndarray:
         """Draw unit points evenly where the constraints are kept."""
         with jax.enable_x64(True):
-            return np.asarray(self._space.sample(self._key("even", number), n))
+            key = key_from_names(self._seed, "minimize", "even", number)
+            return np.asarray(self._space.sample(key, n))
 
 
-# Compiled once for each space (or dimension of the cube) and method, however many studies there are
+class _Programs(NamedTuple):
+    """A method's own, on leaves of its state."""
 
-Where = Space | int
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _init(method: Auto, where: Where, key: jax.Array) -> Any:
-    return method.init(key, cube(where) if isinstance(where, int) else where)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _propose(
-    method: Auto, where: Where, key: jax.Array, state: Any
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    candidates, state = method.ask(key, state)
-    if isinstance(where, int):
-        return candidates, method.draws(state), jnp.bool_(True)
-    return where.encode(candidates), method.draws(state), where.feasible(candidates)
+    size: int  # candidates in a batch
+    name: str
+    init: Callable[..., Any]
+    propose: Callable[..., Any]
+    learn: Callable[..., Any]
+    move: Callable[..., Any]
+    widen: Callable[..., Any]
+    mean: Callable[..., Any]
 
 
-@partial(jax.jit, static_argnums=1, donate_argnums=0)
-def _learn(state: Any, method: Auto, told: tuple[Any, Any, jax.Array]) -> Any:
-    draws, values, key = told
-    ask, tell = jax.random.split(key)
-    _, state = method.ask(ask, state)  # for what else it draws, such as where it begins again
-    return method.tell(tell, method.recall(state, draws), None, values)
+@lru_cache(maxsize=64)
+def _programs(method: Auto, where: Space | int) -> _Programs:
+    """Return what is compiled once for each space, or for each dimension of the cube."""
 
+    def begin(key: Any) -> Any:
+        return method.init(jax.random.key(key), cube(where) if isinstance(where, int) else where)
 
-@partial(jax.jit, static_argnums=1, donate_argnums=0)
-def _move(state: Any, method: Auto, u: jax.Array) -> Any:
-    return method.move(state, u)
+    with jax.enable_x64(True):
+        shapes = jax.eval_shape(begin, np.int64(0))
+    tree, leaves = jax.tree.structure(shapes), jax.tree.leaves
 
+    def propose(key: Any, state: list[Any]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        candidates, after = method.ask(jax.random.key(key), jax.tree.unflatten(tree, state))
+        draws = method.draws(after)
+        if isinstance(where, int):
+            return candidates, draws, jnp.bool_(True)
+        return where.encode(candidates), draws, where.feasible(candidates)
 
-@partial(jax.jit, static_argnums=1, donate_argnums=0)
-def _widen(state: Any, method: Auto) -> Any:
-    return method.widen(state)
+    def learn(state: list[Any], draws: Any, values: Any, key: Any) -> tuple[list[Any], jax.Array]:
+        ask, tell = jax.random.split(jax.random.key(key))
+        # For what else it draws, such as where it begins again.
+        _, asked = method.ask(ask, jax.tree.unflatten(tree, state))
+        after, info = method.tell(tell, method.recall(asked, draws), None, values)
+        return leaves(after), jnp.stack([info.population, info.restarts, info.status])
 
+    def move(state: list[Any], u: jax.Array) -> list[Any]:
+        return leaves(method.move(jax.tree.unflatten(tree, state), u))
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _mean(method: Auto, where: Where, state: Any) -> jax.Array:
-    mean: jax.Array = method.mean(state)
-    return mean if isinstance(where, int) else where.encode(mean)
+    def widen(state: list[Any]) -> list[Any]:
+        return leaves(method.widen(jax.tree.unflatten(tree, state)))
+
+    def mean(state: list[Any]) -> jax.Array:
+        middle = method.mean(jax.tree.unflatten(tree, state))
+        return middle if isinstance(where, int) else where.encode(middle)
+
+    changes = partial(jax.jit, donate_argnums=0)
+    return _Programs(
+        method.draws(shapes).shape[0],
+        method.describe(shapes),
+        jax.jit(lambda key: leaves(begin(key))),
+        jax.jit(propose),
+        changes(learn),
+        changes(move),
+        changes(widen),
+        jax.jit(mean),
+    )
