@@ -75,6 +75,31 @@ def test_a_killed_run_goes_on_to_the_same_journal(whole, tmp_path, monkeypatch, 
     assert _journal(path) == whole
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_study_goes_on_with_a_search_that_would_have_asked_for_something_else(
+    tmp_path, monkeypatch, several
+):
+    """As after an update: what was tried stays, and the search goes on from there."""
+    from parafree.study import _front_search, _on_cube
+    from parafree.study._minimizer import Minimizer
+
+    goals = {"objectives": ("loss", "x")} if several else {}
+    f = lambda c: {"loss": bowl(c), "x": c["x"]}  # noqa: E731
+    before = _minimize(f, tmp_path / "p.db", evaluations=30, **goals)
+    other = lambda real: lambda seed, *names: real(seed + 1, *names)  # noqa: E731
+    for module in (_on_cube, _front_search):
+        for name in ("integer_from_names", "key_from_names"):
+            monkeypatch.setattr(module, name, other(getattr(module, name)))
+    adopted, real = [], Minimizer.adopt
+    monkeypatch.setattr(Minimizer, "adopt", lambda *a: (adopted.append(a[2]), real(*a)))
+    found = _minimize(f, tmp_path / "p.db", evaluations=200, **goals)
+    assert len(adopted) > 20
+    assert [t.hparams for t in found.trials[:30]] == [t.hparams for t in before.trials]
+    assert found.evaluations == 200
+    losses = [t.metrics.get("loss", t.loss) for t in found.trials]
+    assert min(losses) < (min(losses[:30]) if several else 1e-3)
+
+
 @pytest.mark.slow
 def test_a_second_call_goes_on_where_the_first_stopped(whole, tmp_path):
     path = tmp_path / "p.db"

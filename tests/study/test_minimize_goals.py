@@ -8,10 +8,13 @@ import pytest
 
 import parafree
 from parafree import Real, Space
+from parafree.cli._summary import lines, ranking
 from parafree.core.errors import StudyError, TrainableError
 from parafree.study._goals import Goals
+from parafree.study._printed import Program
 from parafree.study._search import Search
 from parafree.study.store import Store
+from parafree.study.study import Study
 
 PLANE = Space(x=Real(0, 1), y=Real(0, 1))
 BOX = Space({f"x{i}": Real(-5, 5) for i in range(5)})
@@ -109,6 +112,50 @@ def test_a_study_with_limits_goes_on_and_recommends_what_keeps_them(tmp_path):
     assert dumps[0] == dumps[1]
     with pytest.raises(StudyError, match="another constraints"):
         _minimize(tmp_path / "q.db", evaluations=61, constraints={"g": 0.5})
+
+
+def test_what_breaks_a_limit_is_infeasible_wherever_it_is_told(tmp_path):
+    found = _minimize(tmp_path / "p.db", evaluations=30)
+    opened = Study.open("s", tmp_path / "p.db")
+    for study in (found, opened):
+        for trial in study.trials:
+            assert trial.status == ("paused" if trial.metrics["g"] <= 0 else "infeasible")
+        assert study.best == found.best
+        assert study.failures == []
+    beyond = sum(trial.metrics["g"] > 0 for trial in found.trials)
+    assert 0 < beyond < 30
+    assert any(f"30 evaluations, {beyond} beyond a limit" in line for line in lines(opened))
+    listed = ranking(opened)
+    assert listed[0].id == found.best.id
+    assert [t.status for t in listed] == ["paused"] * (30 - beyond) + ["infeasible"] * beyond
+    excess = [trial.metrics["g"] for trial in listed[30 - beyond :]]
+    assert excess == sorted(excess)
+    page = opened.report().read_text()
+    assert f"<b>{beyond}</b><span>beyond a limit</span>" in page
+    assert "fresh run" not in page
+    assert "Learning curves" not in page
+
+
+def test_the_report_says_so_where_nothing_keeps_the_limits(tmp_path):
+    _minimize(tmp_path / "p.db", evaluations=12, constraints=["g <= -7"])
+    page = Study.open("s", tmp_path / "p.db").report().read_text()
+    assert "No evaluation kept all limits" in page
+
+
+def test_a_program_prints_the_figures_that_are_asked_for(tmp_path):
+    space = Space(x=Real(-2, 2))
+    script = tmp_path / "figures.sh"
+    script.write_text("""awk -v x="$1" 'BEGIN { print 3;
+        printf "{\\"cost\\": %f, \\"size\\": %f}\\n", (x - 1)^2, x^2 }'\n""")
+    program = Program.parse(f"sh {script} {{x}}", space.names)
+    found = parafree.minimize(
+        program, space, objectives=["cost", "size"], evaluations=25, workers=1, name="s",
+        store=tmp_path / "p.db", progress=False,
+    )  # fmt: skip
+    assert found.failures == []
+    assert len(found.front) > 3
+    for trial in found.trials:
+        assert trial.metrics["cost"] == pytest.approx((trial.hparams["x"] - 1) ** 2, abs=1e-5)
 
 
 def test_only_a_point_within_the_limits_reaches_a_target(tmp_path):

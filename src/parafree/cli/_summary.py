@@ -70,12 +70,21 @@ def _settings(hparams: Mapping[str, Any]) -> list[str]:
     return lines + [f"           and {left:,} more, which --json lists"] * (left > 0)
 
 
-def failures(study: Study) -> list[tuple[Trial, str]]:
-    """Return the trials that failed; an evaluation that breaks a limit did not."""
+def ranking(study: Study) -> list[Trial]:
+    """Return the trials worth listing, best first; behind them those that break a limit."""
+    from dataclasses import replace
+
     from parafree.study._goals import Goals
 
-    goals = Goals.from_spec(study.spec)
-    return [each for each in study.failures if not goals.measured(each[0].metrics)]
+    goals, best, trials = Goals.from_spec(study.spec), study.best, study.trials
+    finite = [trial for trial in trials if trial.loss is not None]
+    deepest = max((trial.units for trial in finite), default=0)
+    # A loss after few units is not to be compared with one after many.
+    finite.sort(key=lambda t: (best is None or t.id != best.id, t.units * 3 < deepest, t.loss))
+    beyond = [trial for trial in trials if trial.status == "infeasible"]
+    beyond.sort(key=lambda trial: goals.violation(goals.outcome(trial.metrics)))
+    name = goals.objectives[0]
+    return finite + [replace(trial, loss=trial.metrics[name]) for trial in beyond]
 
 
 def _of_minimum(study: Study) -> list[str]:
@@ -85,14 +94,15 @@ def _of_minimum(study: Study) -> list[str]:
     goals, trials = Goals.from_spec(study.spec), study.trials
     values = _findings.values_of(trials, study.spec)
     front = _findings.front(trials, goals) if goals.several else []
-    best = _findings.recommended(study, values, front, goals)
+    best = study.best
     error = values.error(values.best() or "") if values.noisy and not goals.several else 0.0
     out = minimum_lines(best, error, front, goals)
     if values.noise:
         out.append(f"noise    {number(values.noise)} in a single value")
     asked = _findings.evaluations(trials, study.spec)
-    failed = len(failures(study))
-    bad = f", {failed:,} without a finite value" if failed else ""
+    failed, beyond = len(study.failures), sum(t.status == "infeasible" for t in trials)
+    bad = f", {beyond:,} beyond a limit" if beyond else ""
+    bad += f", {failed:,} without a finite value" if failed else ""
     out.append(f"cost     {asked:,} evaluations{bad}, {_time(study)}")
     return out
 

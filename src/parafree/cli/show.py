@@ -20,15 +20,12 @@ def show(
     """Show what a study found, what it cost, and its best trials."""
     from dataclasses import asdict
 
-    from parafree.cli._summary import failures, lines, number
+    from parafree.cli._summary import lines, number, ranking
+    from parafree.study._goals import Goals
     from parafree.study.study import Study
 
     opened = Study.open(study, store)
-    finite = [trial for trial in opened.trials if trial.loss is not None]
-    best = opened.best
-    deepest = max((trial.units for trial in finite), default=0)
-    # A loss after few units is not to be compared with one after many.
-    ranked = sorted(finite, key=lambda t: (t is not best, t.units * 3 < deepest, t.loss))[:top]
+    best, ranked = opened.best, ranking(opened)[:top]
     if as_json:
         print_json(
             {
@@ -39,7 +36,7 @@ def show(
                 "uncertainty": opened.uncertainty and opened.uncertainty._asdict(),
                 "top": [asdict(trial) for trial in ranked],
                 "failures": [
-                    {"trial": trial.id, "message": message} for trial, message in failures(opened)
+                    {"trial": trial.id, "message": message} for trial, message in opened.failures
                 ],
             }
         )
@@ -52,13 +49,15 @@ def show(
     from rich.table import Table
 
     names = opened.space.names[:_COLUMNS]
-    table = Table("trial", "units", "loss", "status", *names, box=None)
+    figures = [name for name in Goals.from_spec(opened.spec).names if name != opened.objective]
+    table = Table("trial", "units", opened.objective, *figures, "status", *names, box=None)
     for trial in ranked:
         values = [number(trial.hparams.get(name, "")) for name in names]
-        loss = number(float(trial.loss or 0.0))
-        table.add_row(str(trial.id), f"{trial.units:,}", loss, trial.status, *values)
+        losses = [trial.loss, *(trial.metrics[name] for name in figures)]
+        shown = [number(float(each)) for each in losses]
+        table.add_row(str(trial.id), f"{trial.units:,}", *shown, trial.status, *values)
     # A row that is wider than the terminal wraps; cut-off numbers would say nothing.
-    width = max(Console().width, 14 * (len(names) + 4))
+    width = max(Console().width, 14 * (len(names) + len(figures) + 4))
     Console(width=width).print(table)
-    for trial, message in failures(opened)[:top]:
+    for trial, message in opened.failures[:top]:
         typer.echo(f"trial {trial.id} {trial.status}: {message.splitlines()[0]}")

@@ -87,7 +87,7 @@ def _run(
     clock: Stopwatch,
 ) -> Compiled:
     events = list(store.journal(record.id))
-    history = History.from_events(events)
+    history = History.from_events(events, goals)
     session = store.begin_session(record.id, versions())
     reason, search, begin = "failed", None, 0.0
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parafree.core.errors import TrainableError
+from parafree.study._goals import PLAIN, Goals
 from parafree.study._printed import Place, Program
 
 
@@ -19,8 +20,11 @@ class Evaluation:
 
     Args:
         f: ``f(config)`` returns a number, or a mapping with ``loss`` and other numbers; or a
-            :class:`Program` that prints one of these; or one of these with goals, as ``Judged``.
+            :class:`Program` that prints one of these.
         timeout: seconds after which an evaluation counts as hung; ``None`` waits for ever.
+        goals: what the figures are for. Only a point that may be a result has a loss, so that
+            whatever reads losses recommends no other one; where there is more than a loss, all
+            figures stand beside it.
 
     Example:
         >>> Evaluation(lambda config: config["x"] ** 2).value({"x": 3.0}, None)
@@ -29,6 +33,7 @@ class Evaluation:
 
     f: Any
     timeout: float | None = None
+    goals: Goals = PLAIN
 
     @property
     def __name__(self) -> str:
@@ -51,18 +56,17 @@ class Evaluation:
     def value(
         self, config: Mapping[str, Any], place: Place | None
     ) -> tuple[float | None, dict[str, float | None]]:
-        """Return the loss of a configuration, ``None`` where it is not finite, and the rest.
+        """Return the loss of a configuration, ``None`` where it has none, and the rest.
 
         Raises:
             TrainableError: what comes back is no number.
         """
-        if hasattr(self.f, "goals"):
-            found: tuple[float | None, dict[str, float | None]] = self.f.value(config, place)
-            return found
-        if not isinstance(self.f, Program):
-            return read(self.f(dict(config)))
-        assert place is not None, "programs run in worker processes"
-        return read(self.f.run(config, place))
+        if isinstance(self.f, Program):
+            assert place is not None, "programs run in worker processes"
+            found = self.f.run(config, place, self.goals.objectives)
+        else:
+            found = self.f(dict(config))
+        return read(found) if self.goals.plain else self.goals.read(found)
 
 
 def read(found: Any) -> tuple[float | None, dict[str, float | None]]:

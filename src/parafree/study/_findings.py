@@ -45,22 +45,20 @@ def values_of(trials: Sequence[Trial], spec: Mapping[str, Any]) -> Values:
     return values
 
 
-def recommended(study: Study, values: Values, found: Sequence[Trial], goals: Goals) -> Trial | None:
+def recommended(study: Study, values: Values | None = None) -> Trial | None:
     """Return the trial to recommend, with the value that is to be expected of it.
 
     Args:
         study: the minimisation.
-        values: of its configurations.
-        found: its front, where there are several objectives.
-        goals: what figures are for.
+        values: of its configurations, where they are known already.
     """
-    trials, key = study.trials, values.best()
-    best: Trial | None = None
+    trials, spec = study.trials, study.spec
+    goals, best = Goals.from_spec(spec), None
     if goals.several:
-        best = knee(found, goals)
-    elif study.spec.get("kind") == "compiled":
+        best = knee(front(trials, goals), goals)
+    elif spec.get("kind") == "compiled":
         best = trials[-1] if trials and trials[-1].loss is not None else None
-    elif key is not None:
+    elif (key := (values := values or values_of(trials, spec)).best()) is not None:
         told = set(values.told[key])
         trial = next((t for t in trials if t.loss in told and text_of(t.hparams) == key), None)
         # A search that a processor with another rounding has rebuilt knows other last digits.

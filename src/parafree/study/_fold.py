@@ -10,6 +10,7 @@ from parafree.core.contracts import Job, Sampler, Scheduler
 from parafree.core.errors import StudyError
 from parafree.core.keys import integer_from_names
 from parafree.core.space import Space
+from parafree.study._goals import PLAIN, Goals
 from parafree.study.events import Event, plain
 from parafree.study.history import History
 
@@ -26,6 +27,7 @@ class Fold:
         space: the search space.
         seed: of the study.
         first: configurations that the first trials get, before the sampler is asked.
+        goals: what the figures of a minimisation are for.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Fold:
         space: Space,
         seed: int,
         first: Sequence[Mapping[str, Any]] = (),
+        goals: Goals = PLAIN,
     ) -> None:
         self.scheduler, self.sampler, self.seed = scheduler, sampler, seed
         self._first = first
@@ -43,7 +46,7 @@ class Fold:
         self._trials: list[int] = []  # the scheduler's number -> the study's trial
         self._numbers: dict[int, int] = {}  # and back
         self._finished: set[int] = set()  # trials that ended by themselves
-        self.history = History()
+        self.history = History(goals)
         self.jobs: dict[int, Job] = {}  # trial -> the job it is in, in the order asked
         self.repeating: dict[int, Job] = {}  # the same for repeats of the winner
         self.units = 0  # of all trials together
@@ -82,13 +85,11 @@ class Fold:
         number = len(self._trials)
         if number < len(self._first):
             return
-        config = self.sampler.ask(self._sampling, number)
-        if not _alike(config, (event.data or {})["hparams"]):
-            raise StudyError(
-                f"the sampler decides {config}, but the journal says {event}",
-                where="the study's journal",
-                fix="go on with the version of parafree that began the study",
-            )
+        config, said = self.sampler.ask(self._sampling, number), (event.data or {})["hparams"]
+        if not _alike(config, said):
+            # Another version of parafree, or another processor: what was tried stays what it was.
+            sampler: Any = self.sampler
+            sampler.adopt(self._sampling, number, dict(said))
 
     def decide(self, new: bool) -> list[Event]:
         """Ask the scheduler for a job, and the sampler for a configuration where it is new.
@@ -171,7 +172,9 @@ class Fold:
         job = self.jobs.pop(trial, None)
         if job is not None:
             self.scheduler.tell(self._scheduling, Job(self._numbers[trial], job.units), loss)
-            self.sampler.tell(self._sampling, self._numbers[trial], job.units, loss)
+            # One that learns is told all figures: a minimisation may have several that count.
+            more = (self.history.trials[trial].metrics,) if self._learns else ()
+            self.sampler.tell(self._sampling, self._numbers[trial], job.units, loss, *more)
 
 
 def _repeats(event: Event) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from parafree.study._goals import Goals
+from parafree.study._goals import PLAIN, Goals
 
 if TYPE_CHECKING:
     from parafree.study._front_search import FrontSearch
@@ -21,54 +21,36 @@ class Minimizer:
         batch: candidates that the search may have under way at least, so that all workers have
             something to do.
         first: configurations to try first; the search begins around the first of them.
+        goals: what the figures are for; a study keeps them by themselves.
     """
 
     batch: int
     first: list[dict[str, Any]] = field(default_factory=list)
+    goals: Goals = PLAIN
 
-    learns = True  # from what it asked, so a replay of the journal must ask it again
+    learns = True  # from what it asked and all that it was told, so a replay must ask it again
 
-    def init(self, space: Any, seed: int) -> Search:
-        """Return a search of ``space`` that has asked nothing yet."""
-        from parafree.study._search import Search
-
-        return Search(space, seed, self.batch, self.first)
-
-    def ask(self, state: Search, trial: int) -> dict[str, Any]:
-        """Return the configuration of trial number ``trial``."""
-        return state.ask(trial)
-
-    def tell(self, state: Search, trial: int, units: int, loss: float) -> None:
-        """Take in the value of a trial's configuration."""
-        state.tell(trial, loss)
-
-
-@dataclass(frozen=True)
-class GoalMinimizer:
-    """Lets a search decide where several figures count: objectives, or limits.
-
-    Args:
-        settings: those of a :class:`Minimizer`, which are all that a study keeps of it.
-        goals: what the figures are for; a study keeps them by themselves.
-    """
-
-    settings: Minimizer
-    goals: Goals
+    def settings(self) -> dict[str, Any]:
+        """Return what a study keeps under the sampler's name."""
+        return {"batch": self.batch, "first": self.first}
 
     def init(self, space: Any, seed: int) -> Search | FrontSearch:
         """Return a search of ``space`` that has asked nothing yet."""
-        first = self.settings.first
         if self.goals.several:
             from parafree.study._front_search import FrontSearch
 
-            return FrontSearch(space, seed, self.goals, first)
+            return FrontSearch(space, seed, self.goals, self.first)
         from parafree.study._search import Search
 
-        return Search(space, seed, self.settings.batch, first, self.goals)
+        return Search(space, seed, self.batch, self.first, self.goals)
 
     def ask(self, state: Search | FrontSearch, trial: int) -> dict[str, Any]:
         """Return the configuration of trial number ``trial``."""
         return state.ask(trial)
+
+    def adopt(self, state: Search | FrontSearch, trial: int, config: dict[str, Any]) -> None:
+        """Let a trial have another configuration than was asked for: the one in a journal."""
+        state.adopt(trial, config)
 
     def tell(
         self,
@@ -76,7 +58,7 @@ class GoalMinimizer:
         trial: int,
         units: int,
         loss: float,
-        figures: Mapping[str, float | None],
+        figures: Mapping[str, float | None] | None = None,
     ) -> None:
-        """Take in the figures of a trial's configuration."""
-        state.tell(trial, loss, figures)
+        """Take in the value of a trial's configuration, and what else is known of it."""
+        state.tell(trial, loss, figures or {})

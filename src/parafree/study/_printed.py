@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """A program that prints a number, or a JSON object with ``loss``, for a configuration.
+    """A program that prints a number, or a JSON object with several, for a configuration.
 
     Args:
         command: the program and its arguments, with placeholders.
@@ -76,8 +76,13 @@ class Program:
         """The program and its arguments."""
         return self.command.arguments
 
-    def run(self, config: Mapping[str, Any], place: Place) -> Any:
+    def run(self, config: Mapping[str, Any], place: Place, names: Sequence[str] = ("loss",)) -> Any:
         """Return what the program says about a configuration.
+
+        Args:
+            config: the configuration.
+            place: where it runs.
+            names: figures that a JSON object must hold to count; a number alone is the loss.
 
         Raises:
             TrainableError: it fails, or says nothing.
@@ -92,30 +97,41 @@ class Program:
                 for line in program.lines():
                     if line:
                         program.log.write(line)
-                        found.extend(value_in(line))
+                        found.extend(value_in(line, names))
             finally:
                 status = program.end()
         if status:
             raise TrainableError(_said.ended(status, program.errors))
         if not found:
+            figures = ", ".join(f'"{name}": number' for name in names)
             raise TrainableError(
                 "the program ended without printing a value",
-                fix='print a number, or {"loss": number}, on a line of its own',
+                fix="print " + "a number, or " * _plain(names) + f"{{{figures}}} on a line alone",
             )
         return found[0]
 
 
-def value_in(line: bytes) -> list[Any]:
+def value_in(line: bytes, names: Sequence[str] = ("loss",)) -> list[Any]:
     """Return the value that a line holds, if it holds one.
+
+    Args:
+        line: what was printed.
+        names: figures that a JSON object must hold to count; a number alone is the loss.
 
     Example:
         >>> value_in(b" 0.25 "), value_in(b'{"loss": nan, "size": 3}'), value_in(b"step 3")
         ([0.25], [{'loss': nan, 'size': 3}], [])
+        >>> value_in(b'{"cost": 1, "error": 2}', ["cost", "error"]), value_in(b"3", ["cost"])
+        ([{'cost': 1, 'error': 2}], [])
     """
     text = line.decode(errors="replace").strip()
     with contextlib.suppress(ValueError):
         if not text.startswith("{"):
-            return [float(text)]
+            return [float(text)] if _plain(names) else []
         found = json.loads(_said.repaired(text))
-        return [found] if "loss" in found else []
+        return [found] if all(name in found for name in names) else []
     return []
+
+
+def _plain(names: Sequence[str]) -> bool:
+    return list(names) == ["loss"]

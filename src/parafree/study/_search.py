@@ -121,6 +121,10 @@ class Search:
         self._out[trial] = candidate
         return candidate.config
 
+    def adopt(self, trial: int, config: dict[str, Any]) -> None:
+        """Let a trial have another configuration than was asked for: the one in a journal."""
+        self._out[trial] = self._named(config)
+
     def tell(
         self, trial: int, value: float, figures: Mapping[str, float | None] | None = None
     ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from parafree.core.errors import TrainableError
 from parafree.study._command import Command
 from parafree.study._evaluation import Evaluation
+from parafree.study._goals import Goals
 from parafree.study._importing import PREFIX, load_file, load_module
 
 
@@ -27,12 +28,13 @@ class Source:
         pickled: the trainable itself, for one that no file defines (typed in, or made on the fly);
             or
         command: the fields of a :class:`Command`.
-        evaluates: whether it is a function of a configuration, to be asked for values.
+        goals: what the figures of a function of a configuration are for, which is to be asked for
+            values; ``None`` for anything else.
 
     Example:
         >>> from math import floor
         >>> Source.of(floor)
-        Source(file='', module='math', name='floor', pickled='', command=None, evaluates=False)
+        Source(file='', module='math', name='floor', pickled='', command=None, goals=None)
         >>> Source.of(floor).load() is floor
         True
     """
@@ -42,13 +44,13 @@ class Source:
     name: str = ""
     pickled: str = ""
     command: Mapping[str, Any] | None = None
-    evaluates: bool = False
+    goals: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, trainable: Any) -> Source:
         """Find the lightest way that works; only what has no file is sent as bytes."""
         if isinstance(trainable, Evaluation):
-            return replace(cls.of(trainable.f), evaluates=True)
+            return replace(cls.of(trainable.f), goals=trainable.goals.to_spec())
         if isinstance(trainable, Command):
             return cls(command=asdict(trainable))
         module = sys.modules.get(getattr(trainable, "__module__", None) or "")
@@ -71,8 +73,9 @@ class Source:
         Raises:
             TrainableError: it is not where it was.
         """
-        if self.evaluates:
-            return Evaluation(replace(self, evaluates=False).load())
+        if self.goals is not None:
+            f = replace(self, goals=None).load()
+            return Evaluation(f, goals=Goals.from_spec(self.goals))
         if self.command is not None:
             return Command(**self.command)
         if self.pickled:

@@ -30,7 +30,9 @@ def name_of(trainable: Any) -> str:
 
 def describe(method: Any) -> dict[str, Any]:
     """Return a scheduler or sampler as JSON values: its name and its settings."""
-    return {"name": type(method).__name__, "settings": dataclasses.asdict(method)}
+    own = getattr(method, "settings", None)  # where not every field is one
+    settings = dataclasses.asdict(method) if own is None else own()
+    return {"name": type(method).__name__, "settings": settings}
 
 
 def rebuild(description: Mapping[str, Any]) -> Any:

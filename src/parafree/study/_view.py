@@ -19,10 +19,11 @@ class TrialView(Protocol):
     units: int
     loss: float | None
     best_loss: float | None
+    metrics: dict[str, Any]
 
     @property
     def status(self) -> str:
-        """Such as ``paused`` or ``diverged``."""
+        """Such as ``paused``, ``diverged`` or ``infeasible``."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from parafree.core.errors import StudyError
+from parafree.study._goals import PLAIN, Goals
 from parafree.study._pick import Candidate, pick
 from parafree.study._reports import REPORT, Reports, last_of_each, lowest_of_each
 from parafree.study.events import Event
@@ -22,7 +23,7 @@ __all__ = ["REPORT", "History", "Status", "Trial", "Uncertainty"]
 
 _MANY = 100  # names that trials share where they were read from a journal, each with its own
 
-Status = Literal["paused", "running", "finished", "diverged", "failed"]
+Status = Literal["paused", "running", "finished", "diverged", "infeasible", "failed"]
 
 
 @dataclass(slots=True)
@@ -34,9 +35,11 @@ class Trial:
         hparams: the configuration, in the user's values.
         repeats: the trial whose configuration this one repeats with a fresh seed, if any.
         status: ``paused`` (may go on), ``running`` (has a job), ``finished``, ``diverged`` (its
-            last loss was not finite) or ``failed``.
+            last loss was not finite), ``infeasible`` (its figures are known and one of them is
+            beyond its limit) or ``failed``.
         units: units that it has had, by its last report.
-        loss: its last loss; ``None`` before the first, or when it was not finite.
+        loss: its last loss; ``None`` before the first, when it was not finite, or when the trial
+            is infeasible.
         best_loss: its lowest loss.
         metrics: what else its last report said.
         message: why it ended, if something had to be said.
@@ -67,6 +70,9 @@ class History:
 
     Folding a journal in one go, in pieces, or by :meth:`load` gives equal histories.
 
+    Args:
+        goals: what the figures are for, where the study is a minimisation.
+
     Example:
         >>> history = History.from_events([
         ...     Event("trial", 0, data={"hparams": {"lr": 0.1}}),
@@ -78,7 +84,8 @@ class History:
         ({'lr': 0.1}, 9, 0.25, 'paused')
     """
 
-    def __init__(self) -> None:
+    def __init__(self, goals: Goals = PLAIN) -> None:
+        self._goals = goals
         self.trials: list[Trial] = []
         self.repeats: set[int] = set()  # trials that repeat another one's configuration
         self.plan: dict[str, Any] | None = None  # what the executor measured
@@ -90,25 +97,26 @@ class History:
         self._best: tuple[int, Trial | None] = (0, None)  # and the seq at which it was so
 
     @classmethod
-    def from_events(cls, events: Iterable[Event]) -> History:
+    def from_events(cls, events: Iterable[Event], goals: Goals = PLAIN) -> History:
         """Fold a journal."""
-        history = cls()
+        history = cls(goals)
         for event in events:
             history.apply(event)
         return history
 
     @classmethod
-    def load(cls, store: Store, study_id: int) -> History:
+    def load(cls, store: Store, study_id: int, goals: Goals = PLAIN) -> History:
         """Fold a stored journal by columns, several times faster than event by event.
 
         Args:
             store: an open store.
             study_id: the study.
+            goals: what its figures are for.
 
         Cost:
             About a second for a million reports; reads metrics of each trial's last report only.
         """
-        history = cls()
+        history = cls(goals)
         end = store.last_seq(study_id)  # a writer may add more while we read
         reports = store.reports(study_id)
         reports = reports[reports["seq"] <= end]
@@ -187,7 +195,7 @@ class History:
         trial.loss = loss
         trial.metrics = event.data or {}
         if loss is None:
-            trial.status = "diverged"
+            trial.status = "infeasible" if self._goals.measured(trial.metrics) else "diverged"
             return
         if trial.best_loss is None or loss < trial.best_loss:
             trial.best_loss = loss

@@ -12,15 +12,14 @@ from parafree.study import _spec
 from parafree.study._evaluation import Evaluation
 from parafree.study._goals import Goals
 from parafree.study._jax_setup import use_compilation_cache
-from parafree.study._minimizer import GoalMinimizer, Minimizer
-from parafree.study._printed import Program
-from parafree.study.budget import Budget, require_end, seconds
+from parafree.study._minimizer import Minimizer
+from parafree.study.budget import Budget, Stopwatch, require_end, seconds
 from parafree.study.events import plain
 from parafree.study.minimum import Minimum, of_compiled, of_search
 from parafree.study.store import Store
 from parafree.study.study import Study
-from parafree.study.trainables import Source, StopImport, in_worker, space_of
-from parafree.study.tune import tune
+from parafree.study.trainables import StopImport, in_worker, space_of
+from parafree.study.tune import describe, run_study
 from parafree.tune.random_search import RandomSearch
 
 COMPILED = "compiled"  # the kind of a study that ran on the device
@@ -96,6 +95,7 @@ def minimize(
     """
     if in_worker():
         raise StopImport
+    clock = Stopwatch()
     space = space if space is not None else space_of(f)
     if isinstance(space, Space) and not space.dimension:
         raise StudyError(
@@ -105,7 +105,7 @@ def minimize(
         )
     name = _spec.name_of(f) if name is None else name
     known = _known(store, name)
-    goals = _goals(known, objectives, constraints, f, target)
+    goals = _goals(known, objectives, constraints, target)
     if compiled is None:
         free = first is None and workers is None and timeout is None and not goals.several
         compiled = known.get("kind") == COMPILED if known else free and _in_jax(f, space)
@@ -113,37 +113,24 @@ def minimize(
     if compiled:
         budget = Budget(None if time is None else seconds(time), evaluations, None, target)
         return _on_device(f, space, goals, budget, name, store, seed, quiet=not progress)
-    sampler = _sampler(known, workers, space, first)
-    if not goals.plain:
-        from parafree.study._judged import Judged, describe, run_judged
-
-        study = run_judged(
-            Evaluation(Judged(Source.of(f), goals), timeout),
-            describe(f, space, goals, sampler, seed),
-            GoalMinimizer(sampler, goals),
-            Budget(None if time is None else seconds(time), None, evaluations, target),
-            store=Store.open(store),
-            name=name,
-            workers=workers,
-            quiet=not progress,
-        )
-        return of_search(study, study._fold._sampling, goals)
-    study = tune(
-        Evaluation(f, timeout),
-        space=space,
-        time=time,
-        trials=evaluations,
-        target=target,
+    scheduler = RandomSearch(max_units=1)
+    sampler = _sampler(known, workers, space, first, goals)
+    named = goals.objectives[0] if goals.objectives != ("loss",) else None
+    study = run_study(
+        Evaluation(f, timeout, goals),
+        describe(f, "function", space, named, None, seed, scheduler, sampler) | goals.to_spec(),
+        Budget(None if time is None else seconds(time), None, evaluations, target),
+        store=Store.open(store),
         name=name,
-        store=store,
-        scheduler=RandomSearch(max_units=1),
+        first=None,
+        scheduler=scheduler,
         sampler=sampler,
-        seed=seed,
+        clock=clock,
+        quiet=not progress,
         repeats=0,
         workers=workers,
-        progress=progress,
     )
-    return of_search(study, study._fold._sampling)
+    return of_search(study, study._fold._sampling, goals)
 
 
 def _known(store: Any, name: str) -> Mapping[str, Any]:
@@ -156,7 +143,6 @@ def _goals(
     known: Mapping[str, Any],
     objectives: Sequence[str] | None,
     constraints: Mapping[str, float] | Sequence[str] | None,
-    f: Any,
     target: float | None,
 ) -> Goals:
     """Return what the figures are for: as this call says, and else as the study has it."""
@@ -172,12 +158,6 @@ def _goals(
             where="target",
             fix="give a limit to each instead, with constraints, or leave target out",
         )
-    if isinstance(f, Program) and "loss" not in goals.objectives:
-        raise StudyError(
-            f"a program's line counts by its loss, which is none of {list(goals.objectives)}",
-            where="objectives",
-            fix='let it print {"loss": number, ...}, and name loss among the objectives',
-        )
     return goals
 
 
@@ -186,6 +166,7 @@ def _sampler(
     workers: int | None,
     space: Any,
     first: Sequence[Mapping[str, Any]] | None,
+    goals: Goals,
 ) -> Minimizer:
     """Return the sampler that a study has, or a new one's."""
     settings: dict[str, Any] = {"batch": _SHARE * (workers or os.cpu_count() or 1)}
@@ -194,7 +175,7 @@ def _sampler(
         settings = dict(described["settings"])
     if first is not None and isinstance(space, Space):
         settings["first"] = [plain(space.check(config)) for config in first]
-    return Minimizer(**settings)
+    return Minimizer(**settings, goals=goals)
 
 
 def _in_jax(f: Any, space: Any) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from parafree.study._findings import front, knee, nearest, recommended, volume
+from parafree.study._findings import front, recommended, volume
 from parafree.study._front_search import FrontSearch
 from parafree.study._goals import PLAIN, Goals
 from parafree.study.history import Trial
@@ -98,13 +98,6 @@ class Minimum(Study):
                 front's extent beyond its ends.
         """
         return volume(self.front, self._facts.goals, corner)
-
-    @property
-    def failures(self) -> list[tuple[Trial, str]]:
-        """Evaluations that failed or gave no finite value; those that break a limit are none."""
-        goals = self._facts.goals
-        found = super().failures
-        return [each for each in found if not goals.measured(each[0].metrics)]
 
     @property
     def error(self) -> float:
@@ -211,7 +204,7 @@ def of_search(study: Study, search: Search | FrontSearch, goals: Goals = PLAIN) 
     if isinstance(search, FrontSearch):
         return _of_front(study, search, goals, place)
     values = search.values
-    key, best = values.best(), recommended(study, values, [], goals)
+    key, best = values.best(), recommended(study, values)
     facts = Facts(
         method=search.method,
         place=place,
@@ -230,11 +223,10 @@ def of_search(study: Study, search: Search | FrontSearch, goals: Goals = PLAIN) 
 
 
 def _of_front(study: Study, search: FrontSearch, goals: Goals, place: str) -> Minimum:
-    best = knee(front(study.trials, goals), goals)
     facts = Facts(
         method=search.method,
         place=place,
-        best=best if best is not None or not goals.limits else nearest(study.trials, goals),
+        best=recommended(study),
         evaluations=len(study.trials),
         restarts=0,
         bests=[],
@@ -250,14 +242,10 @@ def _of_front(study: Study, search: FrontSearch, goals: Goals, place: str) -> Mi
 
 def of_compiled(study: Study, search: Compiled, goals: Goals = PLAIN) -> Minimum:
     """Return what a search on the device has found."""
-    trials = study.trials
-    best = trials[-1] if trials and trials[-1].loss is not None else None
-    if best is None and goals.limits:
-        best = nearest(study.trials, goals)
     facts = Facts(
         method=search.name,
         place=_ON_DEVICE,
-        best=best,
+        best=recommended(study),
         evaluations=search.evaluations,
         restarts=search.restarts,
         bests=search.bests,

@@ -64,6 +64,7 @@ def _render(study: StudyView) -> str:
     from parafree.study._figures._headline import headline
     from parafree.study._figures._table import table_of
     from parafree.study._figures._tables import add_best_table, add_failures
+    from parafree.study._findings import minimises
     from parafree.study.importance import MOST_PARAMETERS as MOST
     from parafree.study.importance import importance
 
@@ -74,7 +75,8 @@ def _render(study: StudyView) -> str:
     page.parts.append(headline(study, table))
     add_front(page, study, order)
     if np.isfinite(table.curve_loss).any():
-        _sections.add_curves(page, study, table)
+        if not minimises(getattr(study, "spec", {})):  # whose trials are points, not curves
+            _sections.add_curves(page, study, table)
         _sections.add_best_so_far(page, study, table)
         if table.axes:
             _sections.add_parallel(page, table, order)

@@ -11,6 +11,7 @@ import numpy as np
 
 from parafree.core.errors import StudyError
 from parafree.core.space import Space
+from parafree.study._goals import Goals
 from parafree.study.history import History, Trial, Uncertainty
 from parafree.study.store import Session, Store
 
@@ -44,6 +45,7 @@ class Study:
         self._record = store.find(name)
         self.store, self.name = store, name
         self._history: History | None = None
+        self._best: tuple[int, Trial | None] | None = None  # of a minimisation, at which event
         self._fold: Any = None  # of the call that returned it; None for a study that was opened
         self._executor: Any = None  # makes states again while the trainable is at hand
 
@@ -91,7 +93,8 @@ class Study:
     def history(self) -> History:
         """The fold of the journal."""
         if self._history is None:
-            self._history = History.load(self.store, self._record.id)
+            goals = Goals.from_spec(self._record.spec)
+            self._history = History.load(self.store, self._record.id, goals)
         return self._history
 
     def refresh(self) -> None:
@@ -110,8 +113,17 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The trial to recommend; ``None`` before the first report."""
-        return self.history.best()
+        """The trial to recommend; ``None`` before the first report.
+
+        Of a minimisation it is what :class:`parafree.study.minimum.Minimum` calls the best.
+        """
+        from parafree.study._findings import minimises, recommended
+
+        if not minimises(self._record.spec):
+            return self.history.best()
+        if self._best is None or self._best[0] != self.history.seq:
+            self._best = self.history.seq, recommended(self)
+        return self._best[1]
 
     @property
     def uncertainty(self) -> Uncertainty | None:
@@ -121,7 +133,7 @@ class Study:
 
     @property
     def failures(self) -> list[tuple[Trial, str]]:
-        """Trials that failed or diverged, each with why."""
+        """Trials that failed or diverged, each with why; one that breaks a limit did neither."""
         return [
             (trial, trial.message or "the loss was not finite")
             for trial in self.trials

@@ -14,6 +14,7 @@ from parafree.study import _spec
 from parafree.study._driver import Driver, Journal
 from parafree.study._executor import Executor, Usage
 from parafree.study._fold import Fold
+from parafree.study._goals import Goals
 from parafree.study._records import find_or_create, versions
 from parafree.study.budget import Budget, Interrupt, Stopwatch, require_end, seconds
 from parafree.study.events import Event
@@ -102,34 +103,76 @@ def tune(
     trainable = instance_of(trainable)
     budget = Budget(None if time is None else seconds(time), units, trials, target)
     kind = kind_of(trainable)
-    given = _given(trainable, kind, space, objective, maximize, seed, scheduler, sampler)
-    opened = Store.open(store)
-    name = _spec.name_of(trainable) if name is None else name
-    if name not in opened:
+    given = describe(trainable, kind, space, objective, maximize, seed, scheduler, sampler)
+    return run_study(
+        trainable,
+        given,
+        budget,
+        store=Store.open(store),
+        name=_spec.name_of(trainable) if name is None else name,
+        first=first,
+        scheduler=scheduler,
+        sampler=sampler,
+        clock=clock,
+        quiet=not progress,
+        repeats=repeats,
+        lanes=lanes,
+        chunk=chunk,
+        workers=workers,
+        memory=memory,
+    )
+
+
+def run_study(
+    trainable: Any,
+    given: dict[str, Any],
+    budget: Budget,
+    *,
+    store: Store,
+    name: str,
+    first: Sequence[Mapping[str, Any]] | None,
+    scheduler: Scheduler[Any] | None,
+    sampler: Sampler[Any] | None,
+    clock: Stopwatch,
+    quiet: bool,
+    repeats: int,
+    **fixed: Any,
+) -> Study:
+    """Run a study until its budget is spent: what `tune` and `minimize` have in common.
+
+    Args:
+        trainable: what is run.
+        given: what the call says about the study.
+        budget: when to stop.
+        store: an open store.
+        name: the study's name.
+        first: configurations to try first.
+        scheduler: ``None`` for the study's own.
+        sampler: ``None`` for the study's own.
+        clock: runs since the call began.
+        quiet: whether to show nothing.
+        repeats: fresh-seed runs of the winner at the end.
+        **fixed: what is measured otherwise: lanes, chunk, workers, memory.
+
+    Returns:
+        The study, with the fold of its journal.
+    """
+    if name not in store:
         _require_end(budget, scheduler)
-    record = find_or_create(opened, name, given, first)
-    with opened.lock(record.id), Interrupt() as interrupt:
-        session = _Session(opened, record, trainable, scheduler, sampler, clock)
+    record = find_or_create(store, name, given, first)
+    with store.lock(record.id), Interrupt() as interrupt:
+        session = _Session(store, record, trainable, scheduler, sampler, clock)
         with Progress(
             record.name,
             budget,
-            quiet=not progress,
+            quiet=quiet,
             objective=record.spec["objective"],
             maximize=record.spec["maximize"],
         ) as shown:
-            session.run(
-                budget,
-                interrupt,
-                shown,
-                repeats=repeats,
-                lanes=lanes,
-                chunk=chunk,
-                workers=workers,
-                memory=memory,
-            )
-    study = Study(opened, record.name)
+            session.run(budget, interrupt, shown, repeats=repeats, **fixed)
+    study = Study(store, record.name)
     study._history, study._fold = session.fold.history, session.fold
-    study._executor = session.state_of if kind == "jax" else None
+    study._executor = session.state_of if given["kind"] == "jax" else None
     return study
 
 
@@ -138,7 +181,7 @@ def _require_end(budget: Budget, scheduler: Scheduler[Any] | None) -> None:
         require_end(budget)
 
 
-def _given(
+def describe(
     trainable: Any,
     kind: str,
     space: Space | None,
@@ -202,7 +245,12 @@ class _Session:
             if scheduler.min_units is None:
                 scheduler = replace(scheduler, min_units=self._plan.get("chunk", 1))  # type: ignore[type-var]
             self.fold = Fold(
-                scheduler, self._sampler, self._space, spec["seed"], spec.get("first", [])
+                scheduler,
+                self._sampler,
+                self._space,
+                spec["seed"],
+                spec.get("first", []),
+                Goals.from_spec(spec),
             )
             self.fold.replay(events)
             executor.recall(self.fold.history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from parafree.core.space import Space
 from parafree.study._figures._style import count, duration, number
 from parafree.study._figures._table import Table
 from parafree.study._figures.best_so_far import running_time
+from parafree.study._findings import minimises, values_of
+from parafree.study._goals import Goals
+from parafree.study._values import text_of
 
 if TYPE_CHECKING:
     from parafree.study._view import StudyView, TrialView
@@ -82,6 +86,9 @@ def _worth(study: StudyView, best: TrialView, sign: float) -> tuple[str, str]:
             f"configuration{early}. The trial itself ({where}) had {own}; it was picked for "
             "being good, so the fresh runs are the honest figure."
         )
+    spec = getattr(study, "spec", {})
+    if minimises(spec):
+        return own, _of_minimum(study, best, spec)
     text = f"The last value of one run ({where}). It was picked for being good"
     former, losses = _repeats_of_another(study)
     if len(losses) < 2:
@@ -91,6 +98,29 @@ def _worth(study: StudyView, best: TrialView, sign: float) -> tuple[str, str]:
         f"{text}, so a fresh run may do a little worse: {len(losses)} fresh runs of trial "
         f"{former}, which was ahead then, gave {number(sign * mean)} ± {number(error, 2)}."
     )
+
+
+def _of_minimum(study: Any, best: TrialView, spec: Mapping[str, Any]) -> str:
+    """Say what the value of a minimisation's best rests on."""
+    goals = Goals.from_spec(spec)
+    if goals.limits and not goals.kept(goals.outcome(best.metrics)):
+        broken = escape("; ".join(goals.broken(best.metrics)))
+        return f"No evaluation kept all limits. Evaluation {best.id} is the nearest: {broken}."
+    if goals.several:
+        named = [f"{escape(name)} {number(best.metrics[name])}" for name in goals.objectives]
+        return f"Evaluation {best.id}, a compromise of the front below: {', '.join(named)}."
+    if spec.get("kind") == "compiled":
+        return "The best value of all evaluations on the device."
+    values = values_of(study.trials, spec)
+    if values.noisy:
+        key = text_of(best.hparams)
+        times = count(len(values.fair(key)), "evaluation")
+        return (
+            f"The mean of {times}, with error {number(values.error(key), 2)}. Those for which the "
+            "configuration was picked are left out, since luck had a part in them."
+        )
+    again = " Points that were asked again gave the same value." if values.asked_again else ""
+    return f"The value of evaluation {best.id}.{again}"
 
 
 def _repeats_of_another(study: StudyView) -> tuple[int | None, list[float]]:
@@ -114,6 +144,8 @@ def _tiles(study: StudyView, trials: int, repeats: int) -> str:
     worked = float(running_time(study.clock)[0].max(initial=0.0)) if len(study.clock) else None
     compiled = [s.compile_s for s in study.sessions if s.compile_s is not None]
     tiles = [(number(units), "units in all"), (number(trials), "trials")]
+    if minimises(getattr(study, "spec", {})):
+        tiles = [(number(units), "evaluations")]
     if repeats:
         tiles.append((number(repeats), "repeats with fresh seeds"))
     if worked is not None:
@@ -122,6 +154,8 @@ def _tiles(study: StudyView, trials: int, repeats: int) -> str:
         tiles.append((duration(sum(compiled)), "spent compiling"))
     if busy := _busy(study):
         tiles.append((busy, "of lanes' time in use"))
+    if beyond := sum(t.status == "infeasible" for t in study.trials):
+        tiles.append((number(beyond), "beyond a limit"))
     if study.failures:
         tiles.append((number(len(study.failures)), "failed or diverged"))
     cells = "".join(f"<div><b>{value}</b><span>{text}</span></div>" for value, text in tiles)

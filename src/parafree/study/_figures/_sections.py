@@ -17,6 +17,7 @@ from parafree.study._figures.lanes import lanes
 from parafree.study._figures.learning_curves import learning_curves
 from parafree.study._figures.parallel import parallel
 from parafree.study._figures.slices import slice_of
+from parafree.study._findings import minimises
 from parafree.study._view import StudyView
 from parafree.study.importance import Importances
 
@@ -54,7 +55,9 @@ def add_best_so_far(page: Page, study: StudyView, table: Table) -> None:
     )
     notes = []
     lowest = float(np.nanmin(table.curve_loss))
-    if study.best is not None and study.best.loss is not None and lowest < study.best.loss:
+    deep = not minimises(getattr(study, "spec", {}))  # whose trials had units to choose from
+    best = study.best
+    if deep and best is not None and best.loss is not None and lowest < best.loss:
         notes.append(
             f"The curves end at {number(float(table.shown(np.array(lowest))))}, which one trial "
             "passed through; the best configuration above is chosen by the last values of the "
