@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "compress.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 FUNCTION = """
 import time
@@ -101,10 +101,28 @@ def test_a_function_without_a_finite_value_is_no_success(valley):
 
 
 def test_the_example_runs(cli):
-    ended = cli.run("minimize", EXAMPLE, "--evaluations", 40, "--workers", 1, "--json")
+    options = ("--evaluations", 40, "--workers", 1, "--json")
+    ended = cli.run("minimize", EXAMPLES / "compress.py", *options)
     assert ended.status == 0, ended.err
     found = ended.json
     assert found["best"]["metrics"]["share"] < 0.4  # a third of the text or so
     assert found["best"]["config"]["lc"] + found["best"]["config"]["lp"] <= 4
     assert "compress" in Path(found["report"]).read_text()
     assert json.loads(ended.out)["noise"] > 0  # the clock is asked too
+
+
+def test_the_example_with_two_objectives_runs(cli):
+    options = ("--objectives", "error,leaves", "--workers", 1)
+    ended = cli.run("minimize", EXAMPLES / "tree.py", *options, "--evaluations", 60, "--json")
+    assert ended.status == 0, ended.err
+    front = [point["metrics"] for point in ended.json["front"]]
+    leaves = [figures["leaves"] for figures in front]
+    assert len(front) >= 3
+    assert leaves == sorted(leaves, reverse=True)  # the front is sorted by the error
+    assert front[0]["error"] < 0.08
+    assert min(leaves) <= 2.5
+    shown = cli.run("show", "tree")
+    assert "points: error, leaves" in shown.out
+    more = cli.run("minimize", EXAMPLES / "tree.py", *options, "--evaluations", 65, "--no-report")
+    assert more.status == 0, more.err
+    assert "front " in more.out
