@@ -13,6 +13,7 @@ from parafree.study._evaluation import Evaluation
 from parafree.study._goals import Goals
 from parafree.study._jax_setup import use_compilation_cache
 from parafree.study._minimizer import Minimizer
+from parafree.study._threads import one_thread
 from parafree.study.budget import Budget, Stopwatch, require_end, seconds
 from parafree.study.events import plain
 from parafree.study.minimum import Minimum, of_compiled, of_search
@@ -116,20 +117,21 @@ def minimize(
     scheduler = RandomSearch(max_units=1)
     sampler = _sampler(known, workers, space, first, goals)
     named = goals.objectives[0] if goals.objectives != ("loss",) else None
-    study = run_study(
-        Evaluation(f, timeout, goals),
-        describe(f, "function", space, named, None, seed, scheduler, sampler) | goals.to_spec(),
-        Budget(None if time is None else seconds(time), None, evaluations, target),
-        store=Store.open(store),
-        name=name,
-        first=None,
-        scheduler=scheduler,
-        sampler=sampler,
-        clock=clock,
-        quiet=not progress,
-        repeats=0,
-        workers=workers,
-    )
+    with one_thread():
+        study = run_study(
+            Evaluation(f, timeout, goals),
+            describe(f, "function", space, named, None, seed, scheduler, sampler) | goals.to_spec(),
+            Budget(None if time is None else seconds(time), None, evaluations, target),
+            store=Store.open(store),
+            name=name,
+            first=None,
+            scheduler=scheduler,
+            sampler=sampler,
+            clock=clock,
+            quiet=not progress,
+            repeats=0,
+            workers=workers,
+        )
     return of_search(study, study._fold._sampling, goals)
 
 
