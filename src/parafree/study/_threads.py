@@ -18,7 +18,7 @@ def one_thread() -> AbstractContextManager[object]:
         ...     pass
     """
     import scipy.linalg  # noqa: F401  # whose library JAX uses; it must be there to be set
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
     return limits
