@@ -1,10 +1,10 @@
-"""Draws shares of targets against evaluations, in the lines and colours of the no-knob plot."""
+"""Draws shares of targets against evaluations."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from _noknob_page import _stroke
+from _strokes import stroke
 
 _LEFT, _WIDTH, _TOP, _HEIGHT = 50, 480, 20, 300
 
@@ -18,8 +18,8 @@ def plot(suite: str, budgets: np.ndarray, curves: dict[str, np.ndarray]) -> str:
             for budget, share in zip(budgets, shares, strict=True)
         )
         y = _TOP + 10 + 16 * rank
-        body.append(f'<polyline points="{points}" {_stroke(rank)}/>')
-        body.append(f'<path d="M{_LEFT + _WIDTH + 16} {y - 4}h22" {_stroke(rank)}/>')
+        body.append(f'<polyline points="{points}" {stroke(rank)}/>')
+        body.append(f'<path d="M{_LEFT + _WIDTH + 16} {y - 4}h22" {stroke(rank)}/>')
         body.append(f'<text x="{_LEFT + _WIDTH + 44}" y="{y}">{label}</text>')
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 370" '

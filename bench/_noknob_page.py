@@ -11,9 +11,9 @@ import numpy as np
 from _noknob_freeze import FAMILIES
 from _noknob_score import FURTHEST, TUNED, Scores, setting_in_words
 from _noknob_suite import build
+from _strokes import stroke
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#edae49", "#6a4c93", "#00798c", "#8d6a4f", "#555555")
 
 
 def tables(scores: Scores) -> str:
@@ -135,7 +135,13 @@ def write(page: Path, scores: Scores) -> None:
 def plot(scores: Scores) -> str:
     """Return performance profiles, by steps and by time, as a picture in SVG."""
     panels = [("steps", scores.steps), ("time", scores.steps * scores.slower)]
-    order = np.argsort(-scores.area(scores.steps), kind="stable")
+    areas = scores.area(scores.steps)
+    # Variants of one method, and what solves nothing, are in the tables alone.
+    order = [
+        i
+        for i in np.argsort(-areas, kind="stable")
+        if areas[i] > 0 and not scores.methods[i].startswith("auto: ")
+    ]
     body = []
     for number, (what, costs) in enumerate(panels):
         left = 50 + 330 * number
@@ -145,7 +151,7 @@ def plot(scores: Scores) -> str:
             body.append(_line(left, lines[i], rank))
     for rank, i in enumerate(order):
         y = 24 + 15 * rank
-        body.append(f'<path d="M700 {y - 4}h22" {_stroke(rank)}/>')
+        body.append(f'<path d="M700 {y - 4}h22" {stroke(rank)}/>')
         body.append(f'<text x="728" y="{y}">{scores.methods[i]}</text>')
     height = max(330, 40 + 15 * len(order))
     return (
@@ -184,11 +190,4 @@ def _line(left: int, shares: np.ndarray, rank: int) -> str:
         f"{left + _across(t):.1f},{280 - 260 * share:.1f}"
         for t, share in zip(TIMES, shares, strict=True)
     )
-    return f'<polyline points="{points}" {_stroke(rank)}/>'
-
-
-def _stroke(rank: int) -> str:
-    dashes = ("", ' stroke-dasharray="5 3"', ' stroke-dasharray="2 2"')
-    colour = COLOURS[rank % len(COLOURS)]
-    dash = dashes[rank // len(COLOURS) % len(dashes)]
-    return f'fill="none" stroke="{colour}" stroke-width="1.6"{dash}'
+    return f'<polyline points="{points}" {stroke(rank)}/>'
