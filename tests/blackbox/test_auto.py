@@ -35,6 +35,16 @@ def test_reference_it_does_what_the_chosen_method_does(valley):
     assert float(chosen.value) == float(itself.value)
 
 
+def test_many_dimensions_are_searched_faster_from_shorter_steps():
+    d = 120
+    optimum = jnp.asarray(np.random.default_rng(0).uniform(-4, 4, d))
+    f = lambda p: jnp.sum((p - optimum) ** 2)  # noqa: E731
+    region, key = Region(jnp.zeros(d), low=-5, high=5), jax.random.key(0)
+    ours = run(Auto(), f, region, key, steps=60)
+    longer = run(BIPOP(SepCMAES()), f, region, key, steps=60)
+    assert float(ours.value) < 0.5 * float(longer.value)
+
+
 def test_a_batch_is_as_large_as_is_asked_for():
     for batch, size in ((None, 7), (1, 2), (3, 3), (20, 20)):
         state = Auto(batch=batch).init(jax.random.key(0), jnp.zeros(3))

@@ -50,6 +50,7 @@ def test_reference_paper_in_numpy(trace: Any, ellipse: Any, double: Any, d: int,
         np.testing.assert_allclose(batch.state.variance, variance, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_thousand_coordinates_with_their_own_units() -> None:
     units = 10.0 ** (3 * jnp.arange(1000) / 999)
     start = jnp.ones(1000)

@@ -30,6 +30,7 @@ def needed(method: Any, f: Any, region: Any, target: float, steps: int, seed: in
     return float(np.argmax(below) + 1) if below.any() else np.inf
 
 
+@pytest.mark.slow
 def test_reference_it_needs_a_third_of_the_evaluations_of_cmaes_on_a_quadratic() -> None:
     region = Region(jnp.full(D, -2.0), low=-5.0, high=5.0)
     few = [2 * needed(Surrogate(), bowl, region, 1e-4, 150, seed) for seed in range(3)]
@@ -44,6 +45,7 @@ def test_a_linear_function_is_lowest_in_a_corner_and_that_is_found_at_once() -> 
     assert 2 * needed(Surrogate(), lambda x: x @ slope, region, lowest * 0.99999, 40, 0) < 10 * D
 
 
+@pytest.mark.slow
 def test_values_that_no_model_explains_are_all_evaluated() -> None:
     """With pure noise a generation takes as many evaluations as CMA-ES's, or nearly."""
     method = Surrogate()
@@ -54,6 +56,7 @@ def test_values_that_no_model_explains_are_all_evaluated() -> None:
     assert 200 / generations > 0.8 * 4  # of four batches
 
 
+@pytest.mark.slow
 def test_a_larger_batch_is_handed_out_at_once() -> None:
     method = Surrogate(BIPOP(CMAES(population=12)), batch=6)
     region = Region(jnp.zeros(D), low=-5.0, high=5.0)
@@ -62,6 +65,7 @@ def test_a_larger_batch_is_handed_out_at_once() -> None:
     assert run(method, bowl, region, jax.random.key(0), steps=60).value < 1e-3
 
 
+@pytest.mark.slow
 def test_whole_numbers_and_options_take_part() -> None:
     space = Space(x=Real(-3, 3), n=Int(-5, 5), kind=Choice(["a", "b", "c"]))
     bowl = lambda p: (p["x"] - 1) ** 2 + (p["n"] - 2) ** 2 + (p["kind"] != 1)  # noqa: E731

@@ -311,6 +311,7 @@ def mixed(config):
     return extra + (config["count"] - 26) ** 2 / 10 + (config["x"] - 2.5) ** 2
 
 
+@pytest.mark.slow
 def test_all_kinds_of_parameters_are_searched_together(tmp_path):
     found = _minimize(mixed, tmp_path / "p.db", MIXED, evaluations=600)
     best = found.best.hparams

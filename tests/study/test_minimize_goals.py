@@ -196,6 +196,7 @@ def _in_jax(config):
     return {"loss": jnp.sum(x**2), "g": 1 - x[0], "idle": x[1] - 4}
 
 
+@pytest.mark.slow
 def test_limits_are_kept_on_the_device_too(tmp_path):
     options = {"workers": None, "constraints": ["g", "idle"]}
     whole = _minimize(tmp_path / "p.db", _in_jax, evaluations=6000, **options)

@@ -129,6 +129,7 @@ def distance(config):
     return float(np.sum((x - 1) ** 2))
 
 
+@pytest.mark.slow
 def test_ten_thousand_parameters_are_searched_shown_and_reported(tmp_path):
     space = _many()
     _minimize(distance, tmp_path / "p.db", space, evaluations=30)
@@ -145,6 +146,7 @@ def test_ten_thousand_parameters_are_searched_shown_and_reported(tmp_path):
     assert any("9,960 more" in line for line in shown)
 
 
+@pytest.mark.slow
 def test_ten_thousand_parameters_are_searched_on_the_device(tmp_path):
     def f(config):
         return jnp.sum((jnp.stack([*config.values()]) - 1) ** 2)

@@ -6,6 +6,7 @@ Testbed", GECCO workshop 2009, over the evolution strategy that fits the dimensi
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -55,7 +56,7 @@ class Auto(eqx.Module):
         Hansen 2009, doi:10.1145/1570256.1570333, section 2.1, for the restarts.
 
     Differs:
-        The method within depends on the dimension.
+        The method within depends on the dimension, and so does the first step, from 40 on.
 
     Example:
         >>> from parafree import run
@@ -102,13 +103,16 @@ class Auto(eqx.Module):
 
     def method(self, where: Frame) -> Restarting | Surrogate:
         """Return the method that searches in a frame."""
+        # The best step on a sphere falls with the root of the dimension.
+        spread = min(1.0, math.sqrt(_MODELLED / where.dimension))
         if kinds_of(where.form, where.dimension).discrete:
             kind: type[Sampled] = CatCMAES
+            spread = 1.0  # so that no option is left out
         else:
             kind = CMAES if where.dimension <= _FULL else SepCMAES
         size = kind().size(where.dimension)
         if self.batch is None or where.dimension > _MODELLED:
-            return BIPOP(kind(population=max(size, self.batch or 0)))
+            return BIPOP(kind(population=max(size, self.batch or 0), spread=spread))
         batch = max(2, self.batch)
         batches = max(2, -(-size // batch))
         return Surrogate(BIPOP(kind(population=batches * batch), doublings=_DOUBLINGS), batch)
