@@ -79,8 +79,8 @@ class Sampler(Protocol[S]):
     """Decides which configuration a new trial gets.
 
     Like a scheduler it lives on the host and its state is a fold over the journal. One that learns
-    from what it is told has ``learns = True``: ``tell`` gets the mapping of all a trial's figures as
-    well, and ``adopt(state, trial, config)`` takes in what an earlier version chose.
+    from what it is told has ``learns = True``: ``tell`` gets the mapping of all the trial's figures
+    as well, and ``adopt(state, trial, config)`` takes in what an earlier version chose.
     """
 
     def init(self, space: Any, seed: int) -> S:
