@@ -20,7 +20,7 @@ from parafree.blackbox._sampled import Sampled
 from parafree.blackbox.bipop import BIPOP
 from parafree.blackbox.cat_cmaes import CatCMAES
 from parafree.blackbox.cmaes import CMAES
-from parafree.blackbox.sep_cmaes import SepCMAES
+from parafree.blackbox.rm_es import RmES
 from parafree.blackbox.surrogate import Surrogate, SurrogateState
 from parafree.core.card import Card
 from parafree.core.errors import MethodError
@@ -33,9 +33,9 @@ _DOUBLINGS = 5  # of the population where each evaluation is asked for by name
 class Auto(eqx.Module):
     """Minimise without choosing a method: it looks at the dimension, and restarts.
 
-    Up to a hundred parameters a whole covariance is learned, beyond that a scale for each. A run
-    that has ended begins again elsewhere, with larger populations and with small ones in turn.
-    Where batches are small, each candidate counts, and a quadratic model spares evaluations.
+    Up to a hundred parameters a whole covariance is learned, beyond that two directions of past
+    success. A run that has ended begins again elsewhere, with larger populations and with small ones
+    in turn. Where batches are small, each candidate counts, and a quadratic model spares evaluations.
 
     Args:
         batch: candidates in a batch, at least 1 (1 is taken as 2), for example twice as many as
@@ -109,7 +109,7 @@ class Auto(eqx.Module):
             kind: type[Sampled] = CatCMAES
             spread = 1.0  # so that no option is left out
         else:
-            kind = CMAES if where.dimension <= _FULL else SepCMAES
+            kind = CMAES if where.dimension <= _FULL else RmES
         size = kind().size(where.dimension)
         if self.batch is None or where.dimension > _MODELLED:
             return BIPOP(kind(population=max(size, self.batch or 0), spread=spread))
