@@ -34,8 +34,9 @@ class Auto(eqx.Module):
     """Minimise without choosing a method: it looks at the dimension, and restarts.
 
     Up to a hundred parameters a whole covariance is learned, beyond that two directions of past
-    success. A run that has ended begins again elsewhere, with larger populations and with small ones
-    in turn. Where batches are small, each candidate counts, and a quadratic model spares evaluations.
+    success. A run that has ended begins again elsewhere, with larger populations and with small
+    ones in turn. Where batches are small, each candidate counts, and a quadratic model spares
+    evaluations.
 
     Args:
         batch: candidates in a batch, at least 1 (1 is taken as 2), for example twice as many as
