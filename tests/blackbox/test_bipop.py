@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from parafree import run
 from parafree.blackbox import BIPOP, CMAES, Limits, Region
@@ -48,6 +49,7 @@ def test_reference_the_rules_of_the_paper_run_for_run() -> None:
             assert plan.spread == 1
 
 
+@pytest.mark.slow
 def test_it_finds_the_optimum_behind_many_others() -> None:
     region = Region(jnp.full(4, 3.0), low=-5.0, high=5.0)
     result = run(BIPOP(), bumps, region, jax.random.key(1), steps=6000)

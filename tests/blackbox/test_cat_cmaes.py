@@ -240,6 +240,7 @@ def test_spaces_of_few_kinds_are_searched(space):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.state.inner.core.mean))
 
 
+@pytest.mark.slow
 def test_a_run_in_which_nothing_gets_better_ends():
     space = Space(a=Bool(), n=Int(0, 9))
     found = run(CatCMAES(), lambda p: 1.0 + 0.0 * p["n"], space, jax.random.key(0), steps=200)

@@ -85,6 +85,7 @@ def test_the_networks_gradient_and_form_are_the_papers(double: Any) -> None:
     assert sum(leaf.size for leaf in jax.tree.leaves(w)) == 3 * 25 + 25 + 25 + 1
 
 
+@pytest.mark.slow
 def test_points_of_one_batch_differ() -> None:
     method = GOUCB(points=20, first=4, population=3)
     bowl = lambda x: jnp.sum((x - 0.5) ** 2)  # noqa: E731

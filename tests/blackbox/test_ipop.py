@@ -51,6 +51,7 @@ def test_reference_a_generation_of_batches_equals_one_of_the_whole_population(
         np.testing.assert_allclose(found.core.sigma, want.core.sigma, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_it_finds_the_optimum_behind_many_others() -> None:
     region = Region(jnp.full(4, 3.0), low=-5.0, high=5.0)
     result = run(IPOP(), bumps, region, jax.random.key(1), steps=6000)

@@ -73,6 +73,7 @@ def test_whole_numbers_and_options_take_part() -> None:
     assert result.value < 1e-3
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_does_not_poison_the_model() -> None:
     wall = lambda x: jnp.where(x[0] > 0.5, jnp.nan, jnp.sum((x - 0.3) ** 2))  # noqa: E731
     assert run(Surrogate(), wall, jnp.zeros(D), jax.random.key(0), steps=100).value < 1e-4

@@ -92,6 +92,7 @@ def test_the_generator_learns_a_response_with_two_bumps() -> None:
         assert distance < 0.7 * scipy.stats.wasserstein_distance(normal, np.asarray(true))
 
 
+@pytest.mark.slow
 def test_points_of_one_batch_differ_and_each_is_repeated() -> None:
     method = WUGO(points=20, first=4, repeats=3, steps=5, population=2)
     state = after(method, 3)

@@ -80,6 +80,7 @@ def test_it_goes_on_where_it_stopped_also_without_its_state(tmp_path, monkeypatc
     assert _dump(tmp_path / "q.db") != _dump(tmp_path / "p.db")  # other chunks
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_searched_on_the_device_too(tmp_path):
     space = Space(n=Int(0, 50), x=Real(-1, 1), width=Choice([8, 16, 32]), offset=3.0)
 
@@ -93,7 +94,10 @@ def test_whole_numbers_are_searched_on_the_device_too(tmp_path):
     assert found.best.loss == pytest.approx(3, abs=1e-4)
 
 
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+@pytest.mark.parametrize(
+    "bad",
+    [jnp.nan, *(pytest.param(bad, marks=pytest.mark.slow) for bad in (jnp.inf, -jnp.inf))],
+)
 def test_values_that_are_not_finite_rank_last(tmp_path, bad):
     hole = lambda c: jnp.where(c["x0"] > 0.5, bad, valley(c))  # noqa: E731
     found = _minimize(hole, tmp_path / "p.db", evaluations=5000)
