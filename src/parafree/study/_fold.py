@@ -88,8 +88,14 @@ class Fold:
         config, said = self.sampler.ask(self._sampling, number), (event.data or {})["hparams"]
         if not _alike(config, said):
             # Another version of parafree, or another processor: what was tried stays what it was.
-            sampler: Any = self.sampler
-            sampler.adopt(self._sampling, number, dict(said))
+            adopt = getattr(self.sampler, "adopt", None)
+            if adopt is None:
+                raise StudyError(
+                    f"the sampler decides {config}, but the journal says {event}",
+                    where="the study's journal",
+                    fix="go on with the version of parafree that began the study",
+                )
+            adopt(self._sampling, number, dict(said))
 
     def decide(self, new: bool) -> list[Event]:
         """Ask the scheduler for a job, and the sampler for a configuration where it is new.
