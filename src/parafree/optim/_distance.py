@@ -57,7 +57,7 @@ def distance_over_gradients(
     def step(gradient: Gradient, state: DistanceState, p: Any, count: jax.Array) -> Step:
         dtype = dtype_of(p)
         gradient = with_decay(gradient, p, weight_decay, dtype)
-        far = jax.tree.map(jnp.subtract, p, wide(state.start, dtype))
+        far = lambda: jax.tree.map(jnp.subtract, p, wide(state.start, dtype))  # noqa: E731
         reach = jnp.maximum(state.reach, parts(_norms.leaf_norms(far), dtype))
         seen = parts(gradient.norms, dtype)
         root = jnp.hypot(state.root, seen)
@@ -75,6 +75,8 @@ def distance_over_gradients(
             DistanceState(state.start, state.guess, reach, root, average),
             rate=ratio(size, gradient.norm) if layerwise else eta[0],
             size=size,
+            # Read at the end, so that the parameters are not overwritten before it is known.
+            whole=None if average is None else lambda kept: kept.average.p,
             at_guess=jnp.all(reach == state.guess),
         )
 

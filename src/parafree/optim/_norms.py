@@ -10,22 +10,27 @@ import jax.numpy as jnp
 
 
 def leaf_norms(tree: Any) -> tuple[jax.Array, ...]:
-    """Return the norm of every leaf.
+    """Return the norm of every leaf of a tree, or of the tree that a function returns.
+
+    What a function returns is summed as it is computed, and never written to memory.
 
     A sum of squares is taken as it is where it is an ordinary number. Only where one overflows or
     vanishes (float32: entries beyond 1e19 or all below 1e-15) the leaves are divided by their
     largest entries, in a second pass. A leaf that holds NaN or infinity has no finite norm.
     """
-    leaves = jax.tree.leaves(tree)
-    if not leaves:
+
+    def leaves() -> list[jax.Array]:
+        return jax.tree.leaves(tree() if callable(tree) else tree)
+
+    squares = tuple(jnp.sum(jnp.square(x)) for x in leaves())
+    if not squares:
         return ()
-    squares = tuple(jnp.sum(jnp.square(x)) for x in leaves)
     ordinary = [(s > _low(s)) & (s < jnp.inf) for s in squares]
     plain = jnp.all(jnp.stack(ordinary))
     return branch(
         plain,
         lambda: tuple(_root(s) for s in squares),
-        lambda: tuple(_scaled_norm(x) for x in leaves),
+        lambda: tuple(_scaled_norm(x) for x in leaves()),
     )
 
 
@@ -44,7 +49,10 @@ def hypot(norms: Sequence[jax.Array], dtype: Any = jnp.float32) -> jax.Array:
 
 
 def norm(tree: Any, dtype: Any = jnp.float32) -> jax.Array:
-    """Return the norm of a whole tree; its leaves have one dtype, ``dtype`` is that of no leaf."""
+    """Return the norm of a whole tree, or of the tree that a function returns.
+
+    Its leaves have one dtype; ``dtype`` is that of no leaf.
+    """
     return hypot(leaf_norms(tree), dtype)
 
 

@@ -27,6 +27,11 @@ def shares(decay: Number, dtype: Any) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(decay, dtype), jnp.asarray(1 - decay, dtype)
 
 
+def held(known: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Return shares that leave a mean as it is where what is new is not known."""
+    return jnp.where(known, pair[0], 1), jnp.where(known, pair[1], 0)
+
+
 def remaining(decay: Number, count: jax.Array, dtype: Any) -> jax.Array:
     """Return 1 - decay**count, exact to the last digits also for a decay close to 1."""
     # In float32 the plain formula has lost four digits of 1 - 0.999.

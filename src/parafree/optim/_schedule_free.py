@@ -74,7 +74,7 @@ def move(old: Between, step: Any, share: jax.Array) -> Between:
         step: what z loses, as the parameters.
         share: of z in the average; where it and the step are zero, nothing changes.
     """
-    z = jax.tree.map(lambda z, s: _bounded(z - _bounded(s)), old.p, step)
+    z = jax.tree.map(_less, old.p, step)
     if old.x is None:
         return Between(z, old.beta, None)
     return Between(z, old.beta, jax.tree.map(lambda x, z: x + share * (z - x), old.x, z))
@@ -100,7 +100,17 @@ def wide_only(params: Any) -> Any:
     return jax.tree.map(lambda w, p: p, wide(params), params)
 
 
-def _bounded(x: jax.Array) -> jax.Array:
+def _less(z: jax.Array, step: jax.Array) -> jax.Array:
     # A rate that is far too large ends in large numbers, not in infinity minus infinity.
-    top = jnp.asarray(jnp.finfo(x.dtype).max / 1024, x.dtype)
-    return jnp.clip(x, -top, top)
+    moved = z - _bounded(step)
+    # A choice of two arrays is computed once; a clipped one would be computed again where it is
+    # read, from the z that it takes the place of.
+    return jnp.where(jnp.abs(moved) <= _top(z), moved, z)
+
+
+def _bounded(x: jax.Array) -> jax.Array:
+    return jnp.clip(x, -_top(x), _top(x))
+
+
+def _top(x: jax.Array) -> jax.Array:
+    return jnp.asarray(jnp.finfo(x.dtype).max / 1024, x.dtype)

@@ -35,6 +35,24 @@ class Gradient(NamedTuple):
     norm: jax.Array  # (), of the whole
     finite: jax.Array  # (), bool, whether the step is taken
 
+    def bounded(self) -> Any:
+        """Return the gradient anew, zero if it is not finite, and so that no square overflows.
+
+        To be called where it is used, also in a function of the record that is kept: whatever is
+        computed before is written to memory in order to get there.
+        """
+        return jax.tree.map(lambda g: jnp.where(self.finite, self._unit * g, 0), self.tree)
+
+    def dot(self, tree: Any) -> jax.Array:
+        """Return the inner product of the bounded gradient and a tree; infinite if it overflows."""
+        parts = jax.tree.map(lambda g, x: jnp.sum(g * x), self.tree, tree)
+        return self._unit * sum(jax.tree.leaves(parts), jnp.zeros_like(self.norm))
+
+    @property
+    def _unit(self) -> jax.Array:
+        top = 0.1 * jnp.finfo(self.norm.dtype).max ** 0.5  # float32: 2e18
+        return jnp.minimum(1, jnp.asarray(top, self.norm.dtype) / jnp.maximum(self.norm, 1))
+
 
 class Step(NamedTuple):
     """What a method wants to do."""
@@ -45,7 +63,9 @@ class Step(NamedTuple):
     state: Any  # the method's new record
     rate: jax.Array  # (), the effective learning rate
     size: jax.Array | None = None  # |updates|; None: to be computed
+    whole: Any = None  # what that is a share of, of the record that is kept; None: the parameters
     at_guess: jax.Array | bool = False  # an estimated distance still is the initial guess
+    taken: jax.Array | None = None  # (), bool, whether it is; None: where the gradient is finite
 
 
 def transform(
@@ -66,8 +86,8 @@ def transform(
             its dtype. Updates that are given as a function of the record that is kept (the new one,
             or the old one if the step is not taken) are not written to memory before they are
             added. Give ``size`` where it is had from scalars.
-        holds: the method itself leaves its record as it is where ``gradient.finite`` is false, in
-            fewer passes over memory than a choice between the old record and the new one takes.
+        holds: the method itself leaves its record as it is where the step is not taken, in fewer
+            passes over memory than a choice between the old record and the new one takes.
 
     Raises:
         MethodError: a leaf is complex, or ``update`` was called without the parameters.
@@ -104,15 +124,17 @@ def _update(step: Any, grads: Any, state: State, params: Any, *, holds: bool) ->
     gradient = Gradient(tree, norms, norm, finite)
     done = step(gradient, state.method, p, state.diagnosis.steps)
     # Nothing but what is kept is used from here on: anything else would be written out as well.
+    finite = finite if done.taken is None else done.taken
     kept = done.state if holds else choose(finite, done.state, state.method)
 
     def updates() -> Any:
         return done.updates(kept) if callable(done.updates) else done.updates
 
     def relative_update() -> jax.Array:
-        size = _norms.norm(updates(), dtype) if done.size is None else done.size
+        size = _norms.norm(updates, dtype) if done.size is None else done.size
         # From a start at zero the first steps change everything, whatever their size: at most 1.
-        whole = jnp.maximum(_norms.norm(p, dtype), size)
+        whole = p if done.whole is None else done.whole(kept)
+        whole = jnp.maximum(_norms.norm(whole, dtype), size)
         return size / jnp.maximum(whole, jnp.finfo(dtype).tiny)
 
     taken = _diagnosis.follow(

@@ -43,16 +43,6 @@ def narrow(updates: Any, params: Any) -> Any:
     )
 
 
-def limited(tree: Any) -> Any:
-    """Return gradients whose squares do not overflow: in float32 entries are cut at 2e18."""
-
-    def limit(x: jax.Array) -> jax.Array:
-        top = jnp.asarray(0.1 * jnp.finfo(x.dtype).max ** 0.5, x.dtype)
-        return jnp.clip(x, -top, top)
-
-    return jax.tree.map(limit, tree)
-
-
 def require_real(tree: Any, method: str) -> None:
     """Refuse complex leaves, whose gradients mean something else in every library."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):

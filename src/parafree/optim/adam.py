@@ -14,7 +14,7 @@ import optax
 from parafree.core.card import Card
 from parafree.optim._numbers import Number, Schedule, at, remaining, require, shares
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of, limited, wide
+from parafree.optim._tree import dtype_of, wide
 
 
 class AdamState(NamedTuple):
@@ -75,7 +75,7 @@ def adam(
         return AdamState(blank, blank)
 
     def step(gradient: Gradient, state: AdamState, p: Any, count: jax.Array) -> Step:
-        dtype, grads = dtype_of(p), limited(gradient.tree)
+        dtype, grads = dtype_of(p), gradient.bounded()
         (keep1, new1), (keep2, new2) = shares(b1, dtype), shares(b2, dtype)
         first = jax.tree.map(lambda m, g: keep1 * m + new1 * g, state.first, grads)
         second = jax.tree.map(lambda v, g: keep2 * v + new2 * jnp.square(g), state.second, grads)

@@ -14,7 +14,7 @@ import optax
 from parafree.core.card import Card
 from parafree.optim._numbers import Number, Schedule, at, remaining, require, shares
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of, limited, wide
+from parafree.optim._tree import dtype_of, wide
 
 
 class AdaMaxState(NamedTuple):
@@ -76,7 +76,7 @@ def adamax(
         return AdaMaxState(blank, blank)
 
     def step(gradient: Gradient, state: AdaMaxState, p: Any, count: jax.Array) -> Step:
-        dtype, grads = dtype_of(p), limited(gradient.tree)
+        dtype, grads = dtype_of(p), gradient.bounded()
         (keep, new), decay = shares(b1, dtype), jnp.asarray(b2, dtype)
         small = jnp.asarray(eps, dtype)
         largest = lambda u, g: jnp.maximum(decay * u, jnp.abs(g) + small)  # noqa: E731

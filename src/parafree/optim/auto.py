@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import optax
 
 from parafree.core.card import Card
-from parafree.optim._d_adapt import dot, grow, quotient, total
-from parafree.optim._numbers import Number, require, shares
+from parafree.optim._d_adapt import grow, quotient, total
+from parafree.optim._numbers import Number, held, require, shares
 from parafree.optim._schedule_free import Between, Weights, begin, move, updates, warm, weigh
 from parafree.optim._transform import Gradient, Step, choose, transform
-from parafree.optim._tree import copy, dtype_of, limited, wide
+from parafree.optim._tree import copy, dtype_of, wide
 
 # One setting for all workloads of docs/noknob.md, which also shows what each part contributes.
 _GUESS = 1e-2  # of the distance: what Adam's rate would be if the estimate never grew
@@ -122,22 +122,27 @@ def compose(
         )
 
     def step(gradient: Gradient, state: AutoState, y: Any, count: jax.Array) -> Step:
-        dtype, finite, d = dtype_of(y), gradient.finite, state.d
-        # Where the step is not taken, sums are kept whole and nothing is added.
-        grads = limited(jax.tree.map(lambda g: jnp.where(finite, g, 0), gradient.tree))
-        keep, new = shares(b2, dtype)
-        slow, fresh = shares(math.sqrt(b2), dtype)
-        keep, slow = jnp.where(finite, keep, 1), jnp.where(finite, slow, 1)
+        dtype, d = dtype_of(y), state.d
+        come = jax.tree.map(jnp.subtract, wide(state.start, dtype), state.between.p)
+        inner = gradient.dot(come)
+        # Nothing is overwritten before this sum is known, or it would be copied first.
+        finite = gradient.finite & ~jnp.isnan(inner)
+        keep, new = held(finite, shares(b2, dtype))
+        slow, fresh = held(finite, shares(math.sqrt(b2), dtype))
+        grads = gradient.bounded()
         # Gradients count by the distance that was known when they came.
         second = jax.tree.map(lambda v, g: keep * v + new * jnp.square(d * g), state.second, grads)
-        come = jax.tree.map(jnp.subtract, wide(state.start, dtype), state.between.p)
-        numerator = slow * state.numerator + fresh * d * d * dot(grads, come, dtype)
         sums = jax.tree.map(lambda s, g: slow * s + fresh * d * d * g, state.sums, grads)
+        inner = jnp.where(jnp.isfinite(inner), inner, 0)
+        numerator = slow * state.numerator + fresh * d * d * inner
         bound = quotient(numerator, total(jax.tree.map(jnp.abs, sums), dtype))
 
-        rate = warm(d, warmup, count, dtype)
+        rate = jnp.where(finite, warm(d, warmup, count, dtype), 0)
         small = d * jnp.asarray(_EPS, dtype)
-        shrink = jnp.where(finite, rate * jnp.asarray(weight_decay, dtype), 0)
+        shrink = rate * jnp.asarray(weight_decay, dtype)
+
+        def steps(second: Any) -> Any:
+            return jax.tree.map(descend, gradient.bounded(), second, y)
 
         def descend(g: jax.Array, v: jax.Array, y: jax.Array) -> jax.Array:
             below = jnp.sqrt(v) + small
@@ -146,14 +151,13 @@ def compose(
         late = (count.astype(dtype) + 1) ** (power / 2)
         weights, share = weigh(state.weights, rate * late)
         share = jnp.where(finite, share, 0)
-        between = move(state.between, jax.tree.map(descend, grads, second, y), share)
+        between = move(state.between, steps(second), share)
         weights, distance = choose(finite, (weights, grow(d, bound, growth)), (state.weights, d))
         return Step(
-            lambda kept: updates(
-                kept.between, y, jax.tree.map(descend, grads, kept.second, y), share
-            ),
+            lambda kept: updates(kept.between, y, steps(kept.second), share),
             AutoState(between, weights, state.start, second, sums, numerator, distance),
             rate,
+            taken=finite,
         )
 
     return transform("auto", init, step, holds=True)

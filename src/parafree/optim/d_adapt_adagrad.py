@@ -16,7 +16,7 @@ from parafree.optim._d_adapt import check, grow, quotient, total
 from parafree.optim._distance import with_decay
 from parafree.optim._numbers import Number, Schedule, at, require
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import copy, dtype_of, limited, wide
+from parafree.optim._tree import copy, dtype_of, wide
 
 
 class DAdaptAdaGradState(NamedTuple):
@@ -91,15 +91,14 @@ def d_adapt_adagrad(
         dtype = dtype_of(p)
         small = jnp.asarray(eps, dtype)
         rate = at(scale, count, dtype) * state.d
-        grads = limited(with_decay(gradient, p, weight_decay, dtype).tree)
-        scaled = jax.tree.map(lambda g: rate * g, grads)
+        grads = with_decay(gradient, p, weight_decay, dtype).bounded()
         squares = jax.tree.map(lambda a, g: a + jnp.square(g), state.squares, grads)
         below = jax.tree.map(lambda a: jnp.sqrt(a) + small, squares)
         over = lambda tree: total(jax.tree.map(lambda x, b: x * (x / b), tree, below), dtype)  # noqa: E731
-        weighted = state.weighted + over(scaled)
-        s = jax.tree.map(jnp.add, state.s, scaled)
+        weighted = state.weighted + rate * (rate * over(grads))
+        s = jax.tree.map(lambda s, g: s + rate * g, state.s, grads)
         bound = quotient(over(s) - weighted, total(jax.tree.map(jnp.abs, s), dtype))
-        d = grow(state.d, bound, growth_rate)
+        d = jnp.where(gradient.finite, grow(state.d, bound, growth_rate), state.d)
         share, start = 1 - jnp.asarray(momentum, dtype), wide(state.start, dtype)
 
         def updates(kept: DAdaptAdaGradState) -> Any:
@@ -109,7 +108,7 @@ def d_adapt_adagrad(
         new = DAdaptAdaGradState(state.start, s, squares, d, weighted)
         return Step(updates, new, rate, at_guess=d <= jnp.asarray(d0, dtype))
 
-    return transform("d_adapt_adagrad", init, step)
+    return transform("d_adapt_adagrad", init, step, holds=True)
 
 
 card = Card(

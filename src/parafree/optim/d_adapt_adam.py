@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import optax
 
 from parafree.core.card import Card
-from parafree.optim._d_adapt import check, dot, grow, quotient, total
-from parafree.optim._numbers import Number, Schedule, at, require, shares
+from parafree.optim._d_adapt import check, grow, quotient, total
+from parafree.optim._numbers import Number, Schedule, at, held, require, shares
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of, limited, wide
+from parafree.optim._tree import dtype_of, wide
 
 
 class DAdaptAdamState(NamedTuple):
@@ -92,20 +92,23 @@ def d_adapt_adam(
 
     def step(gradient: Gradient, state: DAdaptAdamState, p: Any, count: jax.Array) -> Step:
         dtype = dtype_of(p)
-        slow, small = shares(b2**0.5, dtype), jnp.asarray(eps, dtype)
-        rate = at(scale, count, dtype) * state.d
-        grads = limited(gradient.tree)
-        scaled = jax.tree.map(lambda g: rate * g, grads)
+        small, rate = jnp.asarray(eps, dtype), at(scale, count, dtype) * state.d
         pushed = jax.tree.map(lambda s, v: s / (jnp.sqrt(v) + small), state.s, state.second)
-        numerator = slow[0] * state.numerator + slow[1] * dot(scaled, pushed, dtype)
-        mean = lambda share: lambda m, x: share[0] * m + share[1] * x  # noqa: E731
-        first = jax.tree.map(mean(shares(b1, dtype)), state.first, scaled)
-        second = jax.tree.map(
-            mean(shares(b2, dtype)), state.second, jax.tree.map(jnp.square, grads)
+        inner = gradient.dot(pushed)
+        # Nothing is overwritten before this sum is known, or it would be copied first.
+        finite = gradient.finite & ~jnp.isnan(inner)
+        slow, (keep1, new1), (keep2, new2) = (
+            held(finite, shares(b, dtype)) for b in (b2**0.5, b1, b2)
         )
-        s = jax.tree.map(mean(slow), state.s, scaled)
+        grads = gradient.bounded()
+        inner = rate * jnp.where(jnp.isfinite(inner), inner, 0)
+        numerator = slow[0] * state.numerator + slow[1] * inner
+        first = jax.tree.map(lambda m, g: keep1 * m + new1 * (rate * g), state.first, grads)
+        second = jax.tree.map(lambda v, g: keep2 * v + new2 * jnp.square(g), state.second, grads)
+        s = jax.tree.map(lambda s, g: slow[0] * s + slow[1] * (rate * g), state.s, grads)
         length = total(jax.tree.map(jnp.abs, s), dtype)
-        d = grow(state.d, quotient(numerator, slow[1] * length), growth_rate)
+        bound = quotient(numerator, shares(b2**0.5, dtype)[1] * length)
+        d = jnp.where(finite, grow(state.d, bound, growth_rate), state.d)
         shrink = rate * jnp.asarray(weight_decay, dtype)
 
         def updates(kept: DAdaptAdamState) -> Any:
@@ -113,9 +116,9 @@ def d_adapt_adam(
             return jax.tree.map(step, kept.first, kept.second, p)
 
         new = DAdaptAdamState(first, second, s, d, numerator)
-        return Step(updates, new, rate, at_guess=d <= jnp.asarray(d0, dtype))
+        return Step(updates, new, rate, at_guess=d <= jnp.asarray(d0, dtype), taken=finite)
 
-    return transform("d_adapt_adam", init, step)
+    return transform("d_adapt_adam", init, step, holds=True)
 
 
 card = Card(

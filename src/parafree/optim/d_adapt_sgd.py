@@ -16,8 +16,8 @@ from parafree.optim import _norms
 from parafree.optim._d_adapt import check, dot, grow, quotient
 from parafree.optim._distance import ratio, with_decay
 from parafree.optim._numbers import Number, Schedule, at, require
-from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import copy, dtype_of, limited, wide
+from parafree.optim._transform import Gradient, Step, choose, transform
+from parafree.optim._tree import copy, dtype_of, wide
 
 
 class DAdaptSGDState(NamedTuple):
@@ -91,12 +91,16 @@ def d_adapt_sgd(
         first = jnp.where(state.first > 0, state.first, gradient.norm)
         rate = at(scale, count, dtype) * ratio(state.d, first)
         # rate * g first: g alone may be 1e20, and rate 1e-26.
-        scaled = limited(jax.tree.map(lambda g: rate * g, gradient.tree))
-        numerator = state.numerator + dot(scaled, state.s, dtype)
-        numerator = jnp.where(jnp.isfinite(numerator), numerator, state.numerator)
-        s = jax.tree.map(jnp.add, state.s, scaled)
+        inner = dot(jax.tree.map(lambda g: rate * g, gradient.tree), state.s, dtype)
+        # Nothing is overwritten before this sum is known, or it would be copied first.
+        finite = gradient.finite & ~jnp.isnan(inner)
+        rate = jnp.where(finite, rate, 0)
+        numerator = state.numerator + jnp.where(jnp.isfinite(inner), inner, 0)
+        s = jax.tree.map(lambda s, g: s + _step(rate, g), state.s, gradient.tree)
         bound = quotient(2 * numerator, _norms.norm(s, dtype))
-        d = grow(state.d, bound, growth_rate)
+        d, first = choose(
+            finite, (grow(state.d, bound, growth_rate), first), (state.d, state.first)
+        )
         share = 1 - jnp.asarray(momentum, dtype)
         start = wide(state.start, dtype)
 
@@ -104,9 +108,16 @@ def d_adapt_sgd(
             return jax.tree.map(lambda x0, s, x: share * (x0 - s - x), start, kept.s, p)
 
         new = DAdaptSGDState(state.start, s, d, first, numerator)
-        return Step(updates, new, rate, at_guess=d <= jnp.asarray(d0, dtype))
+        at_guess = d <= jnp.asarray(d0, dtype)
+        return Step(updates, new, rate, at_guess=at_guess, taken=finite)
 
-    return transform("d_adapt_sgd", init, step)
+    return transform("d_adapt_sgd", init, step, holds=True)
+
+
+def _step(rate: jax.Array, g: jax.Array) -> jax.Array:
+    """Return rate * g: nothing where the rate is zero, and nothing whose square overflows."""
+    top = jnp.asarray(0.1 * jnp.finfo(g.dtype).max ** 0.5, g.dtype)
+    return jnp.where(rate > 0, jnp.clip(rate * g, -top, top), 0)
 
 
 card = Card(

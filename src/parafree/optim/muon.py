@@ -18,7 +18,7 @@ from parafree.core.card import Card
 from parafree.optim import _norms
 from parafree.optim._numbers import Number, Schedule, at, remaining, require, shares
 from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of, limited, wide
+from parafree.optim._tree import dtype_of, wide
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5: steep at zero, about 1 elsewhere
 
@@ -118,7 +118,7 @@ def muon(
         (beta, rest), one, two = (shares(x, dtype) for x in (momentum, b1, b2))
         rate, other_rate = at(learning_rate, count, dtype), at(adam_learning_rate, count, dtype)
         mean = lambda a, b: lambda m, g: a * m + b * g  # noqa: E731
-        grads, others = split(p, limited(gradient.tree))
+        grads, others = split(p, gradient.bounded())
         speed = jax.tree.map(mean(beta, rest), state.momentum, grads)
         ahead = jax.tree.map(mean(rest, beta), grads, speed)  # Nesterov
         turned = jax.tree.map(lambda x: _orthogonal(x, ns_steps, compute_dtype), ahead)

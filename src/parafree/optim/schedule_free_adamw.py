@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import optax
 
 from parafree.core.card import Card
-from parafree.optim._numbers import Number, Schedule, remaining, require, shares
+from parafree.optim._numbers import Number, Schedule, held, remaining, require, shares
 from parafree.optim._schedule_free import Between, Weights, begin, move, updates, warm, weigh
-from parafree.optim._transform import Gradient, Step, transform
-from parafree.optim._tree import dtype_of, limited
+from parafree.optim._transform import Gradient, Step, choose, transform
+from parafree.optim._tree import dtype_of
 
 
 class ScheduleFreeAdamState(NamedTuple):
@@ -96,27 +96,31 @@ def schedule_free_adamw(
 
     def step(gradient: Gradient, state: ScheduleFreeAdamState, y: Any, count: jax.Array) -> Step:
         dtype = dtype_of(y)
-        (decay, rest), small = shares(b2, dtype), jnp.asarray(eps, dtype)
+        finite, small = gradient.finite, jnp.asarray(eps, dtype)
+        keep, new = held(finite, shares(b2, dtype))
         rate = warm(learning_rate, warmup_steps, count, dtype)
         weights, share = weigh(state.weights, rate)
-        grads, shrink = limited(gradient.tree), rate * jnp.asarray(weight_decay, dtype)
-        second = jax.tree.map(lambda v, g: decay * v + rest * jnp.square(g), state.second, grads)
+        weights, share = choose(finite, (weights, share), (state.weights, jnp.zeros_like(share)))
+        shrink = jnp.where(finite, rate * jnp.asarray(weight_decay, dtype), 0)
         correction = remaining(b2, count + 1, dtype)
+        second = jax.tree.map(
+            lambda v, g: keep * v + new * jnp.square(g), state.second, gradient.bounded()
+        )
+
+        def steps(second: Any) -> Any:
+            return jax.tree.map(descend, gradient.bounded(), second, y)
 
         def descend(g: jax.Array, v: jax.Array, y: jax.Array) -> jax.Array:
             below = jnp.sqrt(v / correction) + small
             return shrink * y + rate * jnp.where(g == 0, 0, g / below)
 
-        between = move(state.between, jax.tree.map(descend, grads, second, y), share)
         return Step(
-            lambda kept: updates(
-                kept.between, y, jax.tree.map(descend, grads, kept.second, y), share
-            ),
-            ScheduleFreeAdamState(between, weights, second),
+            lambda kept: updates(kept.between, y, steps(kept.second), share),
+            ScheduleFreeAdamState(move(state.between, steps(second), share), weights, second),
             rate,
         )
 
-    return transform(name, init, step)
+    return transform(name, init, step, holds=True)
 
 
 card = Card(

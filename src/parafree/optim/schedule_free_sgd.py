@@ -89,11 +89,11 @@ def schedule_free_sgd(
         dtype = dtype_of(y)
         rate = warm(learning_rate, warmup_steps, count, dtype)
         weights, share = weigh(state.weights, rate)
-        grads = with_decay(gradient, y, weight_decay, dtype).tree
-        step = jax.tree.map(lambda g: rate * g, grads)
+        gradient = with_decay(gradient, y, weight_decay, dtype)
+        steps = lambda: jax.tree.map(lambda g: rate * g, gradient.tree)  # noqa: E731
         return Step(
-            lambda kept: updates(kept.between, y, step, share),
-            ScheduleFreeState(move(state.between, step, share), weights),
+            lambda kept: updates(kept.between, y, steps(), share),
+            ScheduleFreeState(move(state.between, steps(), share), weights),
             rate,
         )
 
