@@ -35,6 +35,7 @@ from parafree.blackbox.gp_ucb import GPUCB as GPUCB
 from parafree.blackbox.hooke_jeeves import HookeJeeves as HookeJeeves
 from parafree.blackbox.ipop import IPOP as IPOP
 from parafree.blackbox.jade import JADE as JADE
+from parafree.blackbox.lm_cma import LMCMA as LMCMA
 from parafree.blackbox.lm_ma_es import LMMAES as LMMAES
 from parafree.blackbox.ma_es import MAES as MAES
 from parafree.blackbox.nelder_mead import NelderMead as NelderMead
