@@ -25,6 +25,7 @@ from parafree.blackbox.composite_de import CoDE as CoDE
 from parafree.blackbox.cooperative import Cooperative as Cooperative
 from parafree.blackbox.ego import EGO as EGO
 from parafree.blackbox.emna import EMNA as EMNA
+from parafree.blackbox.fast_cmaes import FastCMAES as FastCMAES
 from parafree.blackbox.fast_programming import FastProgramming as FastProgramming
 from parafree.blackbox.genetic import Genetic as Genetic
 from parafree.blackbox.gfm import GFM as GFM
