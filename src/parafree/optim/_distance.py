@@ -88,9 +88,9 @@ def with_decay(gradient: Gradient, p: Any, weight_decay: Number, dtype: Any) -> 
     if isinstance(weight_decay, (int, float)) and weight_decay == 0:
         return gradient
     decay = jnp.asarray(weight_decay, dtype)
-    tree = jax.tree.map(lambda g, x: g + decay * x, gradient.tree, p)
+    tree = lambda: jax.tree.map(lambda g, x: g + decay * x, gradient.tree, p)  # noqa: E731
     norms = _norms.leaf_norms(tree)
-    return gradient._replace(tree=tree, norms=norms, norm=_norms.hypot(norms, dtype))
+    return gradient._replace(tree=tree(), norms=norms, norm=_norms.hypot(norms, dtype))
 
 
 def ratio(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -15,9 +15,9 @@ import optax
 from parafree.core.card import Card
 from parafree.optim import _norms
 from parafree.optim._average import Average
-from parafree.optim._distance import ratio
+from parafree.optim._distance import ratio, with_decay
 from parafree.optim._numbers import Number, require
-from parafree.optim._transform import Gradient, Step, transform
+from parafree.optim._transform import Gradient, Step, choose, transform
 from parafree.optim._tree import copy, dtype_of, wide
 
 
@@ -96,52 +96,54 @@ def u_dog(
             copy(params), p, blank, average, guess, guess, guess, guess, guess, zero, zero
         )
 
-    def step(gradient: Gradient, state: UDoGState, p: Any, count: jax.Array) -> Step:
-        dtype = dtype_of(p)
-        decay = jnp.asarray(weight_decay, dtype)
-        grads = jax.tree.map(lambda g, x: g + decay * x, gradient.tree, p)
-        size = _norms.norm(grads, dtype)
-        alpha = ratio(state.reaches, state.reach)
-        state = state._replace(peak=jnp.maximum(state.peak, alpha * size))
-        target, new, rate = _norms.branch(
-            count % 2 == 0,
-            lambda: _look_ahead(state, grads, alpha, dtype),
-            lambda: _lead(state, grads, alpha, dtype),
+    def step(gradient: Gradient, s: UDoGState, p: Any, count: jax.Array) -> Step:
+        dtype, looks = dtype_of(p), count % 2 == 0
+        gradient = with_decay(gradient, p, weight_decay, dtype)
+        apart = _norms.branch(
+            looks,
+            lambda: jnp.zeros((), dtype),
+            lambda: _norms.norm(lambda: jax.tree.map(jnp.subtract, gradient.tree, s.m), dtype),
         )
-        updates = jax.tree.map(jnp.subtract, target, p)
-        return Step(updates, new, rate, at_guess=new.ahead <= state.guess)
+        alpha = ratio(s.reaches, s.reach)
+        peak = jnp.maximum(s.peak, alpha * gradient.norm)
+        spread = jnp.hypot(s.spread, alpha * apart)
+        rate = ratio(s.reach, jnp.hypot(peak, spread))
+
+        def moved() -> Any:
+            """Return where a step from y along the gradient leads: the round's x, or the next y."""
+            return jax.tree.map(lambda y, g: y - alpha * (rate * g), s.y, gradient.tree)
+
+        come = lambda: jax.tree.map(jnp.subtract, moved(), wide(s.start, dtype))  # noqa: E731
+        ahead = jnp.maximum(s.ahead, _norms.norm(come, dtype))
+        reach = jnp.where(looks, s.reach, ahead)
+        reaches = s.reaches + jnp.where(looks, 0, ahead)
+        weights = s.weights + jnp.where(looks, 0, reaches)
+        share = reaches / weights
+        part = lambda share: lambda a, x: a + share * (x - a)  # noqa: E731
+        mean = jax.tree.map(part(jnp.where(looks, share, 0)), s.average.p, moved())
+        new = UDoGState(
+            s.start,
+            choose(looks, s.y, moved()),
+            choose(looks, gradient.tree, s.m),
+            Average(mean, s.average.taken + looks.astype(jnp.int32)),
+            s.guess,
+            reach,
+            ahead,
+            reaches,
+            weights,
+            peak,
+            spread,
+        )
+
+        def updates(kept: UDoGState) -> Any:
+            # After the average moved the second gradient is taken there; after y did, the next
+            # round's first gradient is taken where y would bring the average.
+            to = jax.tree.map(part(jnp.where(looks, 0, share)), kept.average.p, kept.y)
+            return jax.tree.map(jnp.subtract, to, p)
+
+        return Step(updates, new, rate, at_guess=ahead <= s.guess)
 
     return transform("u_dog", init, step)
-
-
-def _look_ahead(s: UDoGState, m: Any, alpha: jax.Array, dtype: Any) -> Any:
-    """Take x one step from y along m, and average it in."""
-    rate = ratio(s.reach, jnp.hypot(s.peak, s.spread))
-    x = jax.tree.map(lambda y, m: y - alpha * (rate * m), s.y, m)
-    share = s.reaches / s.weights
-    mean = jax.tree.map(lambda a, x: a + share * (x - a), s.average.p, x)
-    ahead = jnp.maximum(s.ahead, _distance(x, s.start, dtype))
-    average = Average(mean, s.average.taken + 1)
-    return mean, s._replace(m=m, average=average, ahead=ahead), rate
-
-
-def _lead(s: UDoGState, g: Any, alpha: jax.Array, dtype: Any) -> Any:
-    """Take y one step along g, and go where the next round looks first."""
-    apart = _norms.norm(jax.tree.map(jnp.subtract, g, s.m), dtype)
-    spread = jnp.hypot(s.spread, alpha * apart)
-    rate = ratio(s.reach, jnp.hypot(s.peak, spread))
-    y = jax.tree.map(lambda y, g: y - alpha * (rate * g), s.y, g)
-    reach = jnp.maximum(s.ahead, _distance(y, s.start, dtype))
-    reaches = s.reaches + reach
-    weights = s.weights + reaches
-    share = reaches / weights
-    target = jax.tree.map(lambda a, y: a + share * (y - a), s.average.p, y)
-    new = s._replace(y=y, reach=reach, ahead=reach, reaches=reaches, weights=weights, spread=spread)
-    return target, new, rate
-
-
-def _distance(x: Any, start: Any, dtype: Any) -> jax.Array:
-    return _norms.norm(jax.tree.map(jnp.subtract, x, wide(start, dtype)), dtype)
 
 
 card = Card(
