@@ -58,6 +58,20 @@ def run(names: list[str], methods: list[str], seeds: list[int], frozen: dict[str
             _say(workload, method, record)
 
 
+def time_again(names: list[str], methods: list[str], frozen: dict[str, Any]) -> None:
+    """Measure the time of a step of what is stored once more, and keep all else."""
+    for name in names:
+        workload = build(name)
+        check(workload, frozen["workloads"][name])
+        stored = [method for method in methods if name in load().get(method, {})]
+        made = {method: make(method) for method in stored}
+        times = speeds(workload, made | {REFERENCE: baseline(nesterov=True)})
+        for method in stored:
+            record = load()[method][name] | _clock(times[method], times[REFERENCE])
+            _store(method, name, record)
+            _say(workload, method, record)
+
+
 def _record(workload: Workload, target: float, losses: np.ndarray, state: Any) -> dict[str, Any]:
     reached = first_at(losses, target)
     report = optim.diagnose(state)

@@ -31,6 +31,9 @@ def main() -> None:
         "--table", action="store_true", help="print the stored results, run nothing"
     )
     parser.add_argument("--quick", action="store_true", help="a few methods and workloads")
+    parser.add_argument(
+        "--times", action="store_true", help="measure only the time of a step, of what is stored"
+    )
     parser.add_argument("--methods", help="names with commas between; all of them by default")
     parser.add_argument("--workloads", help="names with commas between; all of them by default")
     parser.add_argument("--seeds", type=int, default=3, help="runs on each workload")
@@ -47,7 +50,10 @@ def main() -> None:
     if not given.table:
         known = method_names()
         methods = chosen(given.methods, known, QUICK_METHODS if given.quick else known)
-        results.run(workloads, methods, list(range(given.seeds)), frozen)
+        if given.times:
+            results.time_again(workloads, methods, frozen)
+        else:
+            results.run(workloads, methods, list(range(given.seeds)), frozen)
     scores = Scores(frozen, results.load(), workloads)
     print(page.tables(scores))
     if given.write:
