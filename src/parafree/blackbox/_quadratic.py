@@ -78,9 +78,12 @@ def aim(model: Quadratic, where: Frame, mean: jax.Array, axes: jax.Array, radius
         kept = where.clipped(moved)
         return kept, free & (kept == moved)
 
+    def within(inside: jax.Array) -> jax.Array:
+        found, _ = jax.lax.fori_loop(0, _ROUNDS, again, (first, inside))
+        return jnp.where(jnp.isfinite(found).all(), found, first)
+
     inside = first == x
-    found, _ = jax.lax.fori_loop(0, _ROUNDS, again, (first, inside))
-    return jnp.where(jnp.all(inside) | ~jnp.isfinite(found).all(), first, found)
+    return jax.lax.cond(jnp.all(inside), lambda _: first, within, inside)
 
 
 def flat(dimension: int, dtype: Any) -> Quadratic:
@@ -118,7 +121,10 @@ def fit(x: jax.Array, values: jax.Array, axes: jax.Array) -> tuple[Quadratic, ja
     own = jnp.diagonal(kernel) * ridge / weights
     kernel = jnp.where(known[:, None] & known, kernel, 0)
     whole = kernel + jnp.diag(jnp.where(known, own, 1))
-    root = jnp.linalg.inv(jnp.linalg.cholesky(whole))
+    root = jnp.linalg.cholesky(whole)
+    root = jax.lax.linalg.triangular_solve(
+        root, jnp.eye(len(y), dtype=y.dtype), lower=True, left_side=True
+    )
     dual = root.T @ (root @ y)
     left_out = y - dual / jnp.sum(root**2, axis=0)
     curvature = 2 * _SQUARE * (q.T * dual) @ q

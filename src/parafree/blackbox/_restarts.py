@@ -207,8 +207,11 @@ class Restarting(eqx.Module):
         mean = where.scatter(state.lot[:-2])
         spread = jnp.asarray(self.method.spread, where.dtype) * run.spread
         core = self.method.core(where, mean, spread)._replace(asked=inner.core.asked)
+        # A branch, because a choice for each leaf repeats in each of them how `over` comes about,
+        # which takes long to compile.
+        begun = self.method.begin(core)
         return state._replace(
-            inner=choose(over, self.method.begin(core), inner),
+            inner=jax.lax.cond(over, lambda new, _: new, lambda _, old: old, begun, inner),
             run=choose(done, run, state.run),
             restarts=state.restarts + over.astype(jnp.int32),
         )

@@ -183,7 +183,10 @@ class Sampled(eqx.Module):
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
         learned = jnp.isfinite(jnp.min(values))
-        state = choose(whole & learned & sound & ~ended(old.progress), new, state)
+        # A branch, because a choice for each leaf repeats in each of them how its condition comes
+        # about, which takes long to compile.
+        usable = whole & learned & sound & ~ended(old.progress)
+        state = jax.lax.cond(usable, lambda a, _: a, lambda _, b: b, new, state)
         progress = settle(old.progress, progress._replace(status=status), learned)
         progress = choose(whole, progress, old.progress)
         return state._replace(core=state.core._replace(progress=progress, best=old.best))

@@ -117,14 +117,15 @@ class Surrogate(eqx.Module):
     def ask(self, key: jax.Array, state: SurrogateState) -> tuple[Any, SurrogateState]:
         """Return a batch of candidates and the state that remembers them."""
         method, runs = self._sampled, state.runs
-        fresh, runs = self.method.draw(key, runs, *runs.draws.shape)
-        place = jnp.arange(fresh.shape[0], dtype=jnp.int32)
-        known, wanted = place < runs.filled, place < runs.run.population
-        draws = jnp.where(known[:, None], runs.draws, self._within(runs.inner, fresh))
-        guess = state.model.guess(method.place(runs.inner, draws))
-        guess = jnp.where(state.usable, guess, jnp.zeros_like(guess))
-        order = jnp.argsort(jnp.where(wanted, jnp.where(known, -jnp.inf, guess), jnp.inf))
-        draws = draws[order]
+        # The room is for the largest generation, and most are of the smallest size.
+        small = method.size(runs.inner.core.frame.dimension)
+        draws, lot = jax.lax.cond(
+            runs.run.population <= small,
+            lambda s: self._ordered(key, s, small),
+            lambda s: self._ordered(key, s, s.runs.draws.shape[0]),
+            state,
+        )
+        runs = runs._replace(lot=lot)
         begin = (runs.filled, jnp.int32(0))
         asked = jax.lax.dynamic_slice(draws, begin, runs.inner.core.asked.shape)
         aims = state.usable & (runs.filled == 0)
@@ -160,13 +161,33 @@ class Surrogate(eqx.Module):
             model=choose(usable, model, state.model),
             usable=usable & ~over,
         )
-        return state._replace(aim=self._aim(state)), info
+        # Only the first batch of a generation asks for it.
+        wanted = state.usable & (state.runs.filled == 0)
+        nothing = jnp.zeros_like(state.aim)
+        return state._replace(aim=jax.lax.cond(wanted, self._aim, lambda _: nothing, state)), info
 
     def best(self, state: SurrogateState) -> Any:
         """Return the candidate with the smallest value; the start before there is one."""
         return self.method.best(state.runs)
 
     # The model ------------------------------------------------------------------------------
+
+    def _ordered(
+        self, key: jax.Array, state: SurrogateState, rows: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return all draws, those behind the known ones anew, the most promising first.
+
+        Of a generation of no more than ``rows``; with it comes the lot of the next run.
+        """
+        runs = state.runs
+        fresh, drawn = self.method.draw(key, runs, rows, runs.draws.shape[1])
+        place = jnp.arange(rows, dtype=jnp.int32)
+        known, wanted = place < runs.filled, place < runs.run.population
+        draws = jnp.where(known[:, None], runs.draws[:rows], self._within(runs.inner, fresh))
+        guess = state.model.guess(self._sampled.place(runs.inner, draws))
+        guess = jnp.where(state.usable, guess, jnp.zeros_like(guess))
+        order = jnp.argsort(jnp.where(wanted, jnp.where(known, -jnp.inf, guess), jnp.inf))
+        return runs.draws.at[:rows].set(draws[order]), drawn.lot
 
     @property
     def _sampled(self) -> CMAES | CatCMAES:
@@ -185,10 +206,13 @@ class Surrogate(eqx.Module):
 
     def _completed(self, runs: RestartState, model: Quadratic, whole: jax.Array) -> RestartState:
         """Return the runs with values of the model where a whole generation has none."""
-        guess = model.guess(self._sampled.place(runs.inner, runs.draws))
-        waiting = jnp.arange(runs.values.shape[0], dtype=jnp.int32) >= runs.filled
-        guess = model.offset + model.unit * guess
-        return runs._replace(values=jnp.where(whole & waiting, guess, runs.values))
+
+        def filled(values: jax.Array) -> jax.Array:
+            guess = model.guess(self._sampled.place(runs.inner, runs.draws))
+            waiting = jnp.arange(values.shape[0], dtype=jnp.int32) >= runs.filled
+            return jnp.where(waiting, model.offset + model.unit * guess, values)
+
+        return runs._replace(values=jax.lax.cond(whole, filled, lambda v: v, runs.values))
 
     def _within(self, inner: Any, draws: jax.Array) -> jax.Array:
         """Return draws whose candidates keep the bounds without being mirrored."""
