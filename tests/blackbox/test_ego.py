@@ -14,7 +14,14 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from parafree import Real, Space, run
 from parafree.blackbox import EGO, Region
-from parafree.blackbox._gaussian_process import Hyper, condition, first_guess, fit, log_prior
+from parafree.blackbox._gaussian_process import (
+    Hyper,
+    condition,
+    first_guess,
+    fit,
+    log_prior,
+    uphill,
+)
 from parafree.blackbox._promising import most_promising
 from parafree.blackbox.ego import log_improvement
 
@@ -51,12 +58,18 @@ def test_reference_gradient_of_the_likelihood_by_scikit_learn(double: Any) -> No
     peer = GaussianProcessRegressor(kernel, alpha=0.01, optimizer=None).fit(x, y)
     theirs = peer.log_marginal_likelihood(kernel.theta, eval_gradient=True)[1]
 
+    def arrays() -> Any:
+        return (jnp.asarray(each) for each in (all_x, all_y, known))
+
     def likelihood(logs: Any) -> Any:
         hyper = Hyper(logs[1:], logs[0], jnp.log(0.01))
-        arrays = (jnp.asarray(each) for each in (all_x, all_y, known))
-        return condition(hyper, *arrays).log_likelihood()
+        return condition(hyper, *arrays()).log_likelihood()
 
     np.testing.assert_allclose(jax.grad(likelihood)(jnp.asarray(kernel.theta)), theirs, rtol=1e-6)
+    hyper = Hyper(*(jnp.log(jnp.asarray(n)) for n in ([0.5, 1.0, 2.0], 1.0, 0.01)))
+    ours, prior = uphill(hyper, *arrays()), jax.grad(log_prior)(hyper)
+    np.testing.assert_allclose(ours.lengths - prior.lengths, theirs[1:], rtol=1e-6)
+    np.testing.assert_allclose(ours.amplitude - prior.amplitude, theirs[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("z", [-12.0, -5.0, -4.1, -3.9, -1.0, 0.0, 2.0])
