@@ -1,4 +1,4 @@
-"""Fast CMA-ES: the paper's algorithm in NumPy."""
+"""Fast CMA-ES: its update in NumPy, one candidate at a time, with the parameters of PyPop7."""
 
 from __future__ import annotations
 

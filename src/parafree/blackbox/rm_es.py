@@ -15,9 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from parafree.blackbox._path import follow
-from parafree.blackbox._ranking import ranks, weigh
+from parafree.blackbox._ranking import weigh
+from parafree.blackbox._remembered import improvement, logarithmic, replaced, succeeded
 from parafree.blackbox._sampled import Core, Sampled
 from parafree.core.card import Card
+
+_TARGET = 0.3  # q*, the share of ranks by which a generation should be better than the last
 
 
 class RmESState(NamedTuple):
@@ -101,7 +104,9 @@ class RmES(Sampled):
         step = (mean - core.mean) / core.sigma
         path = follow(state.path, jnp.asarray(2 / (d + 7), step.dtype), weights.mass, step)
         current = jnp.sort(values)[: state.previous.shape[0]]
-        success = 0.7 * state.success + 0.3 * (_improvement(state.previous, current) - 0.3)
+        shares = logarithmic(len(current), current.dtype)
+        gain = improvement(state.previous, current, shares)
+        success = succeeded(state.success, gain, _TARGET, jnp.bool(False))
         core = core._replace(mean=mean, sigma=core.sigma * jnp.exp(success))
         paths, times = _kept(state, path)
         return RmESState(core, paths, times, path, current, success)
@@ -113,18 +118,6 @@ def _shares(d: int, memory: int, dtype: Any) -> tuple[float, jax.Array]:
     a = math.sqrt(1 - learning)
     along = np.sqrt(learning) * a ** np.arange(memory - 1, -1, -1)
     return a**memory, jnp.asarray(along, dtype)
-
-
-def _improvement(previous: jax.Array, current: jax.Array) -> jax.Array:
-    """Return by how many ranks, as a share of all, the best values are better than the last ones.
-
-    Both are sorted, so the ranks come out in order.
-    """
-    half = current.shape[0]
-    rank = ranks(jnp.concatenate([previous, current])).astype(current.dtype)
-    weights = np.log(half + 0.5) - np.log(np.arange(1, half + 1))
-    weights = jnp.asarray(weights / weights.sum(), current.dtype)
-    return weights @ (rank[:half] - rank[half:]) / half
 
 
 def _kept(state: RmESState, path: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -139,10 +132,7 @@ def _kept(state: RmESState, path: jax.Array) -> tuple[jax.Array, jax.Array]:
     gaps = jnp.diff(state.times)
     apart = (jnp.min(gaps) > state.core.frame.dimension) | (now < memory)
     gone = jnp.where(apart, 0, jnp.argmin(gaps).astype(jnp.int32) + 1)
-    shifted = jnp.arange(memory, dtype=jnp.int32) >= gone
-    paths = jnp.where(shifted[:, None], jnp.roll(state.paths, -1, axis=0), state.paths)
-    times = jnp.where(shifted, jnp.roll(state.times, -1), state.times)
-    return paths.at[-1].set(path), times.at[-1].set(now)
+    return replaced(state.paths, gone, path), replaced(state.times, gone, now)
 
 
 card = Card(
