@@ -56,6 +56,7 @@ from parafree.blackbox.smoothed import Smoothed as Smoothed
 from parafree.blackbox.snes import SNES as SNES
 from parafree.blackbox.surrogate import Surrogate as Surrogate
 from parafree.blackbox.tpe import TPE as TPE
+from parafree.blackbox.turbo import TuRBO as TuRBO
 from parafree.blackbox.umda import UMDA as UMDA
 from parafree.blackbox.wu_go import WUGO as WUGO
 from parafree.blackbox.xnes import XNES as XNES

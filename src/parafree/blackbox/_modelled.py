@@ -176,8 +176,8 @@ class Modelled(eqx.Module):
     # Pieces of it -------------------------------------------------------------------------
 
     def _ready(self, record: Record) -> jax.Array:
-        enough = record.told >= self.few(record.frame.dimension)
-        return enough & jnp.isfinite(record.best.value)
+        few = min(self.few(record.frame.dimension), self.points)
+        return (jnp.sum(record.known) >= few) & jnp.isfinite(means(record.values)).any()
 
     def _learned(self, key: jax.Array, state: Any) -> Any:
         new = self.learn(key, state)
