@@ -25,17 +25,31 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what the papers claim, on this machine, and say whether it holds."""
+    """Measure what the papers claim, on this machine, and say whether it holds.
+
+    Ctrl-C ends it; what was measured until then is shown, and kept where --write says.
+    """
     from parafree.claims.run import as_dict, measure, select, table, write_page
 
-    chosen = select(names or [], room)
-    results = [
-        measure(claim, fast=fast, progress=None if as_json else lambda t: typer.echo(t, err=True))
-        for claim in chosen
-    ]
+    def tell(text: str) -> None:
+        if not as_json:
+            typer.echo(text, err=True)
+
+    results, chosen, stopped = [], select(names or [], room), False
+    try:
+        for number, claim in enumerate(chosen, start=1):
+            result = measure(claim, fast=fast, progress=tell)
+            results.append(result)
+            if write is not None:
+                write_page(results, write)
+            verdict = "holds" if result.measurement.holds else "does NOT hold"
+            tell(f"{claim.name}: {verdict}, {result.seconds:.0f} s, {number} of {len(chosen)}")
+    except KeyboardInterrupt:
+        stopped = True
+        tell(f"stopped after {len(results)} of {len(chosen)} claims")
     if as_json:
         print_json([as_dict(result) for result in results])
-    else:
+    elif results:
         typer.echo(table(results))
-    if write is not None:
-        write_page(results, write)
+    if stopped:
+        raise typer.Exit(130)
