@@ -27,6 +27,8 @@ PEERS = {
     "XNES": Same("nes.xnes.XNES", "xNES"),
     "MAES": Same("es.maes.MAES", "MA_ES"),
     "LMMAES": Same("es.lmmaes.LMMAES", "LM_MA_ES"),
+    "LMCMA": Same("es.lmcma.LMCMA"),
+    "FastCMAES": Same("es.fcmaes.FCMAES"),
     "RmES": Same("es.rmes.RMES", "Rm_ES"),
     "R1NES": Same("nes.r1nes.R1NES"),
     "CEM": Same("cem.scem.SCEM"),
