@@ -81,6 +81,15 @@ def test_what_is_left_out_is_what_the_other_points_say() -> None:
         assert float(left_out[i]) == pytest.approx(said, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("judged", [5, 32, 33, 40])
+def test_of_those_that_are_judged_it_says_what_it_says_of_all(judged: int) -> None:
+    x, values, axes = map(jnp.asarray, data(40))
+    whole, all_of_them = fit(x, values, axes)
+    model, some = fit(x, values, axes, jnp.int32(judged))
+    np.testing.assert_allclose(some[:judged], all_of_them[:judged], rtol=1e-6)
+    np.testing.assert_array_equal(model.curvature, whole.curvature)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_within_reach_is_lower(seed: int) -> None:
     """Whether the curvature is positive or not."""

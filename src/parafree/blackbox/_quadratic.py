@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._frame import Frame
+from parafree.blackbox._ranking import ranks
 
 _CONSTANT, _LINEAR, _SQUARE = 1000.0, 10.0, 1.0  # weights of the kernel's parts
 _RIDGE = 1e-9  # of a point's own kernel, or what the dtype resolves
 _HEAVIEST = 20.0  # weight of the lowest point beside that of the highest
 _HALVINGS = 60
 _ROUNDS = 4  # in which coordinates are found to be at their bounds
+_FEW = 32  # points of which it costs next to nothing to say what the others say of them
 
 
 class Quadratic(NamedTuple):
@@ -66,24 +68,25 @@ def aim(model: Quadratic, where: Frame, mean: jax.Array, axes: jax.Array, radius
 
     Coordinates that a step takes beyond a bound stay there, and the others are found again.
     """
-    x = model.lowest(mean, axes, radius)
-    first = where.clipped(x)
     covariance, eye = axes @ axes.T, jnp.eye(len(mean), dtype=mean.dtype)
+    everywhere = jnp.ones(len(mean), bool)
 
-    def again(_: Any, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        x, free = ends
+    def goes_on(carry: tuple) -> jax.Array:
+        turn, _, _, before, free = carry
+        return (turn == 0) | ((turn <= _ROUNDS) & jnp.any(before != free))
+
+    def again(carry: tuple) -> tuple:
+        turn, first, x, _, free = carry
         root = jnp.linalg.cholesky(jnp.where(free[:, None] & free, covariance, eye))
-        root = jnp.where(free[:, None], root, jnp.zeros_like(root))
+        root = jnp.where(turn == 0, axes, jnp.where(free[:, None], root, 0))
         moved = model.lowest(jnp.where(free, mean, x), root, radius)
         kept = where.clipped(moved)
-        return kept, free & (kept == moved)
+        return turn + 1, jnp.where(turn == 0, kept, first), kept, free, free & (kept == moved)
 
-    def within(inside: jax.Array) -> jax.Array:
-        found, _ = jax.lax.fori_loop(0, _ROUNDS, again, (first, inside))
-        return jnp.where(jnp.isfinite(found).all(), found, first)
-
-    inside = first == x
-    return jax.lax.cond(jnp.all(inside), lambda _: first, within, inside)
+    # The first step goes through the same loop, so that it is compiled once.
+    start = (jnp.int32(0), mean, mean, everywhere, everywhere)
+    _, first, found, _, _ = jax.lax.while_loop(goes_on, again, start)
+    return jnp.where(jnp.isfinite(found).all(), found, first)
 
 
 def flat(dimension: int, dtype: Any) -> Quadratic:
@@ -93,43 +96,70 @@ def flat(dimension: int, dtype: Any) -> Quadratic:
     return Quadratic(row, square, zero, row, square, zero, zero + 1)
 
 
-def fit(x: jax.Array, values: jax.Array, axes: jax.Array) -> tuple[Quadratic, jax.Array]:
+def fit(
+    x: jax.Array, values: jax.Array, axes: jax.Array, judged: Any = None
+) -> tuple[Quadratic, jax.Array]:
     """Return the model of points, and what it says of each one when fitted to the others.
 
     Args:
         x: (n, d), points; at least one counts.
         values: (n,), +inf where a point does not count.
         axes: (d, d), columns that are one deviation of the search long.
+        judged: of how many, the first ones, it has to say so; all by default. May be traced.
     """
     known = jnp.isfinite(values)
-    count = jnp.sum(known)
-    low, order = jnp.min(values), jnp.argsort(values)
-    rank = jnp.zeros_like(values).at[order].set(jnp.arange(len(values), dtype=values.dtype))
-    share = rank / jnp.maximum(count - 1, 1).astype(values.dtype)
+    count = jnp.sum(known, dtype=jnp.int32)
+    low, rank = jnp.min(values), ranks(values)
+    share = rank.astype(values.dtype) / jnp.maximum(count - 1, 1).astype(values.dtype)
     weights = _HEAVIEST + (1 - _HEAVIEST) * jnp.minimum(share, 1)
-    unit = values[order[count // 2]] - low
+    unit = jnp.min(jnp.where(rank == count // 2, values, jnp.inf)) - low
     highest = jnp.max(jnp.where(known, values, low))
     unit = jnp.where(jnp.isfinite(unit) & (unit > 0), unit, highest - low)
     unit = jnp.where(unit > 0, unit, jnp.ones_like(unit))
     y = jnp.where(known, (values - low) / unit, 0)
 
-    centre, inverse = x[order[0]], jnp.linalg.inv(axes)
+    centre, inverse = x[jnp.argmin(values)], jnp.linalg.inv(axes)
     q = jnp.where(known[:, None], (x - centre) @ inverse.T, 0)
-    inner = q @ q.T
-    kernel = _CONSTANT + _LINEAR * inner + _SQUARE * inner**2
-    ridge = max(_RIDGE, 100 * float(jnp.finfo(values.dtype).eps))
-    own = jnp.diagonal(kernel) * ridge / weights
-    kernel = jnp.where(known[:, None] & known, kernel, 0)
-    whole = kernel + jnp.diag(jnp.where(known, own, 1))
-    root = jnp.linalg.cholesky(whole)
-    root = jax.lax.linalg.triangular_solve(
-        root, jnp.eye(len(y), dtype=y.dtype), lower=True, left_side=True
-    )
-    dual = root.T @ (root @ y)
-    left_out = y - dual / jnp.sum(root**2, axis=0)
+    dual, left_out = _regressed(q, y, known, weights, len(y) if judged is None else judged)
     curvature = 2 * _SQUARE * (q.T * dual) @ q
     constant, slope = _CONSTANT * jnp.sum(dual), _LINEAR * dual @ q
     return Quadratic(centre, inverse, constant, slope, curvature, low, unit), left_out
+
+
+def _regressed(
+    q: jax.Array, y: jax.Array, known: jax.Array, weights: jax.Array, judged: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Return the weights of the points' kernels (n,), and what is said of each by the others."""
+    inner = q @ q.T
+    kernel = _CONSTANT + _LINEAR * inner + _SQUARE * inner**2
+    ridge = max(_RIDGE, 100 * float(jnp.finfo(y.dtype).eps))
+    own = jnp.diagonal(kernel) * ridge / weights
+    kernel = jnp.where(known[:, None] & known, kernel, 0)
+    # The last comes first, so that those that are judged stand in the factor's last corner.
+    whole = (kernel + jnp.diag(jnp.where(known, own, 1)))[::-1, ::-1]
+    root = jnp.linalg.cholesky(whole)
+    part = jax.lax.linalg.triangular_solve(root, y[::-1, None], lower=True, left_side=True)
+    dual = jax.lax.linalg.triangular_solve(
+        root, part, lower=True, left_side=True, transpose_a=True
+    )[::-1, 0]
+    n, few = len(y), min(_FEW, len(y))
+    if few < n:
+        own = jax.lax.cond(
+            jnp.asarray(judged) <= few,
+            lambda r: jnp.ones(n, y.dtype).at[:few].set(_precisions(r[-few:, -few:])),
+            _precisions,
+            root,
+        )
+    else:
+        own = _precisions(root)
+    return dual, y - dual / own
+
+
+def _precisions(root: jax.Array) -> jax.Array:
+    """Return the diagonal of the inverse of root root^T, from its last entry to its first."""
+    eye = jnp.eye(root.shape[0], dtype=root.dtype)
+    inverse = jax.lax.linalg.triangular_solve(root, eye, lower=True, left_side=True)
+    return jnp.sum(inverse**2, axis=0)[::-1]
 
 
 def agreement(a: jax.Array, b: jax.Array, counted: jax.Array) -> jax.Array:

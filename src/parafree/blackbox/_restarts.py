@@ -7,6 +7,7 @@ is planned differs between the wrappers.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
@@ -127,7 +128,8 @@ class Restarting(eqx.Module):
         drawn = normal(key, (n * width + state.lot.size,), dtype)
         draws, rest = drawn[: n * width].reshape(n, width), drawn[n * width :]
         tiny = jnp.finfo(dtype).eps
-        lot = jnp.clip(jax.scipy.special.ndtr(rest), tiny, 1 - tiny)
+        # Their distribution function, in one branch: in the tails it is clipped anyway.
+        lot = jnp.clip((1 + jax.lax.erf(rest * math.sqrt(0.5))) / 2, tiny, 1 - tiny)
         return draws, state._replace(lot=lot)
 
     def take(self, state: RestartState, values: jax.Array) -> RestartState:
@@ -203,17 +205,19 @@ class Restarting(eqx.Module):
         over = done | (whole & barren)
         where = inner.core.frame
         smallest = self.method.size(where.dimension)
-        run = self.plan(state.lot[-2:], state.run, smallest, capacity)
-        mean = where.scatter(state.lot[:-2])
-        spread = jnp.asarray(self.method.spread, where.dtype) * run.spread
-        core = self.method.core(where, mean, spread)._replace(asked=inner.core.asked)
+
+        def anew(old: tuple[Any, Run]) -> tuple[Any, Run]:
+            run = self.plan(state.lot[-2:], state.run, smallest, capacity)
+            spread = jnp.asarray(self.method.spread, where.dtype) * run.spread
+            core = self.method.core(where, where.scatter(state.lot[:-2]), spread)
+            begun = self.method.begin(core._replace(asked=inner.core.asked))
+            return begun, choose(done, run, old[1])
+
         # A branch, because a choice for each leaf repeats in each of them how `over` comes about,
         # which takes long to compile.
-        begun = self.method.begin(core)
+        inner, run = jax.lax.cond(over, anew, lambda old: old, (inner, state.run))
         return state._replace(
-            inner=jax.lax.cond(over, lambda new, _: new, lambda _, old: old, begun, inner),
-            run=choose(done, run, state.run),
-            restarts=state.restarts + over.astype(jnp.int32),
+            inner=inner, run=run, restarts=state.restarts + over.astype(jnp.int32)
         )
 
 

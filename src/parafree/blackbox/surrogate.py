@@ -117,20 +117,15 @@ class Surrogate(eqx.Module):
     def ask(self, key: jax.Array, state: SurrogateState) -> tuple[Any, SurrogateState]:
         """Return a batch of candidates and the state that remembers them."""
         method, runs = self._sampled, state.runs
-        # The room is for the largest generation, and most are of the smallest size.
-        small = method.size(runs.inner.core.frame.dimension)
-        draws, lot = jax.lax.cond(
-            runs.run.population <= small,
-            lambda s: self._ordered(key, s, small),
-            lambda s: self._ordered(key, s, s.runs.draws.shape[0]),
-            state,
-        )
+        batch = runs.inner.core.asked.shape
+        begin = jnp.minimum(runs.filled, runs.draws.shape[0] - batch[0])
+        draws, guess, lot = self._guessed(key, state, begin)
+        draws = _promising_first(draws, guess, begin, batch[0])
         runs = runs._replace(lot=lot)
-        begin = (runs.filled, jnp.int32(0))
-        asked = jax.lax.dynamic_slice(draws, begin, runs.inner.core.asked.shape)
+        asked = jax.lax.dynamic_slice(draws, (begin, jnp.int32(0)), batch)
         aims = state.usable & (runs.filled == 0)
         asked = asked.at[-1].set(jnp.where(aims, state.aim, asked[-1]))
-        draws = jax.lax.dynamic_update_slice(draws, asked, begin)
+        draws = jax.lax.dynamic_update_slice(draws, asked, (begin, jnp.int32(0)))
         candidates, inner = method.offer(runs.inner, asked)
         return candidates, state._replace(runs=runs._replace(draws=draws, inner=inner))
 
@@ -147,9 +142,12 @@ class Surrogate(eqx.Module):
             x=jnp.concatenate([x, state.x])[:kept],
             values=jnp.concatenate([values, state.values])[:kept],
         )
-        model, left_out = fit(state.x, state.values, method.axes(inner))
         runs = self.method.take(runs, values)
-        trusted = self._agreement(state, runs, left_out) >= jnp.asarray(self.trust, x.dtype)
+        latest = self._latest(runs, x.dtype)
+        model, left_out = fit(state.x, state.values, method.axes(inner), latest)
+        place = jnp.arange(kept).astype(x.dtype)
+        counted = (place < latest) & jnp.isfinite(state.values)
+        trusted = agreement(left_out, state.values, counted) >= jnp.asarray(self.trust, x.dtype)
         usable = jnp.isfinite(model.constant) & (jnp.sum(jnp.isfinite(state.values)) > 2)
         usable &= jnp.isfinite(model.curvature).all()
         whole = (trusted & usable) | (runs.filled >= runs.run.population)
@@ -164,7 +162,8 @@ class Surrogate(eqx.Module):
         # Only the first batch of a generation asks for it.
         wanted = state.usable & (state.runs.filled == 0)
         nothing = jnp.zeros_like(state.aim)
-        return state._replace(aim=jax.lax.cond(wanted, self._aim, lambda _: nothing, state)), info
+        aim = jax.lax.cond(wanted, lambda: self._aim(state), lambda: nothing)
+        return state._replace(aim=aim), info
 
     def best(self, state: SurrogateState) -> Any:
         """Return the candidate with the smallest value; the start before there is one."""
@@ -172,37 +171,50 @@ class Surrogate(eqx.Module):
 
     # The model ------------------------------------------------------------------------------
 
-    def _ordered(
-        self, key: jax.Array, state: SurrogateState, rows: int
-    ) -> tuple[jax.Array, jax.Array]:
-        """Return all draws, those behind the known ones anew, the most promising first.
+    def _guessed(
+        self, key: jax.Array, state: SurrogateState, begin: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return all draws, those behind the known ones anew, and what they are expected to be.
 
-        Of a generation of no more than ``rows``; with it comes the lot of the next run.
+        With them comes the lot of the next run. The room is for the largest generation, so the
+        draws are made in blocks of the smallest one, as many as this generation has.
         """
-        runs = state.runs
-        fresh, drawn = self.method.draw(key, runs, rows, runs.draws.shape[1])
-        place = jnp.arange(rows, dtype=jnp.int32)
-        known, wanted = place < runs.filled, place < runs.run.population
-        draws = jnp.where(known[:, None], runs.draws[:rows], self._within(runs.inner, fresh))
-        guess = state.model.guess(self._sampled.place(runs.inner, draws))
-        guess = jnp.where(state.usable, guess, jnp.zeros_like(guess))
-        order = jnp.argsort(jnp.where(wanted, jnp.where(known, -jnp.inf, guess), jnp.inf))
-        return runs.draws.at[:rows].set(draws[order]), drawn.lot
+        runs, method = state.runs, self._sampled
+        rows, (capacity, width) = method.size(runs.inner.core.frame.dimension), runs.draws.shape
+        top = jnp.finfo(runs.draws.dtype).max
+
+        def block(i: jax.Array, carry: tuple) -> tuple:
+            draws, guess, _ = carry
+            fresh, drawn = self.method.draw(_turned(key, i), runs, rows, width)
+            at = (i * rows, jnp.int32(0))
+            place = i * rows + jnp.arange(rows, dtype=jnp.int32)
+            known = (place < runs.filled)[:, None]
+            old = jax.lax.dynamic_slice(draws, at, (rows, width))
+            new = jnp.where(known, old, self._within(runs.inner, fresh))
+            height = state.model.guess(method.place(runs.inner, new))
+            height = jnp.where(state.usable, height, jnp.zeros_like(height))
+            # What is no number comes last, as do those that this generation has no room for.
+            wanted = (place < runs.run.population) & (height < top)
+            return (
+                jax.lax.dynamic_update_slice(draws, new, at),
+                jax.lax.dynamic_update_slice(guess, jnp.where(wanted, height, top), at[:1]),
+                drawn.lot,
+            )
+
+        guess = jnp.full(capacity, top)
+        blocks = jnp.minimum(-(-runs.run.population // rows), capacity // rows)
+        draws, guess, lot = jax.lax.fori_loop(0, blocks, block, (runs.draws, guess, runs.lot))
+        place = jnp.arange(capacity, dtype=jnp.int32)
+        return draws, jnp.where(place < begin, jnp.inf, guess), lot
 
     @property
     def _sampled(self) -> CMAES | CatCMAES:
         return cast("CMAES | CatCMAES", self.method.method)
 
-    def _agreement(
-        self, state: SurrogateState, runs: RestartState, left_out: jax.Array
-    ) -> jax.Array:
-        """Return how well the latest values are ordered by models that do not know them."""
-        dtype = left_out.dtype
+    def _latest(self, runs: RestartState, dtype: Any) -> jax.Array:
+        """Return how many of the latest points the model is judged by."""
         known, population = runs.filled.astype(dtype), runs.run.population.astype(dtype)
-        latest = jnp.maximum(_JUDGED, jnp.minimum(1.2 * known, 0.75 * population))
-        place = jnp.arange(left_out.shape[0]).astype(dtype)
-        counted = (place < latest) & jnp.isfinite(state.values)
-        return agreement(left_out, state.values, counted)
+        return jnp.maximum(_JUDGED, jnp.minimum(1.2 * known, 0.75 * population))
 
     def _completed(self, runs: RestartState, model: Quadratic, whole: jax.Array) -> RestartState:
         """Return the runs with values of the model where a whole generation has none."""
@@ -229,6 +241,27 @@ class Surrogate(eqx.Module):
         x = aim(state.model, where, inner.core.mean, self._sampled.axes(inner), reach)
         draws = self._sampled.draws_at(inner, x[None])[0]
         return jnp.where(state.usable & jnp.isfinite(draws).all(), draws, jnp.zeros_like(draws))
+
+
+def _turned(key: jax.Array, turn: jax.Array) -> jax.Array:
+    """Return another key for every turn, at once; the key itself for turn 0."""
+    words = jax.random.key_data(key)
+    words = words.at[..., -1].add(turn.astype(words.dtype))
+    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
+
+
+def _promising_first(draws: jax.Array, guess: jax.Array, begin: jax.Array, count: int) -> jax.Array:
+    """Return draws with the ``count`` lowest guesses from ``begin`` on; others change places."""
+
+    def swap(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        draws, guess = carry
+        here = begin + i
+        there = jnp.argmin(guess).astype(jnp.int32)
+        pair, back = jnp.stack([here, there]), jnp.stack([there, here])
+        draws = draws.at[pair].set(draws[back])
+        return draws, guess.at[there].set(guess[here]).at[here].set(jnp.inf)
+
+    return jax.lax.fori_loop(0, count, swap, (draws, guess))[0]
 
 
 card = Card(
