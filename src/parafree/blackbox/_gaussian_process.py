@@ -46,6 +46,13 @@ class Posterior(NamedTuple):
         least = jnp.finfo(x.dtype).eps * jnp.exp(self.hyper.amplitude)
         return mean, jnp.sqrt(jnp.maximum(variance, least))
 
+    def means(self) -> jax.Array:
+        """Return the mean (m,) of the function at the points that are known; 0 at other rows.
+
+        The covariance times the weights is the values (2.25), of which this is all but the noise.
+        """
+        return jnp.where(self.known, self.values - _own(self.hyper) * self.weights, 0)
+
     def log_likelihood(self) -> jax.Array:
         """Return the logarithm of the density of the values, (2.30)."""
         fit = self.values @ self.weights
@@ -118,10 +125,14 @@ def uphill(hyper: Hyper, x: jax.Array, y: jax.Array, known: jax.Array) -> Hyper:
 
 def _covariance(hyper: Hyper, x: jax.Array, known: jax.Array) -> jax.Array:
     """Return the covariance (m, m) of values with their noise; rows without a point stand alone."""
-    # So much noise at least as lets rounding leave it positive.
-    jitter = 100 * jnp.finfo(x.dtype).eps * jnp.exp(hyper.amplitude)
-    own = jnp.where(known, jnp.exp(hyper.noise) + jitter, 1)
+    own = jnp.where(known, _own(hyper), 1)
     return jnp.where(known[:, None] & known, matern(hyper, x, x), 0) + jnp.diag(own)
+
+
+def _own(hyper: Hyper) -> jax.Array:
+    """Return the variance of a value's own noise: so much as lets rounding leave all positive."""
+    jitter = 100 * jnp.finfo(hyper.noise.dtype).eps * jnp.exp(hyper.amplitude)
+    return jnp.exp(hyper.noise) + jitter
 
 
 def _middle(dimension: int) -> float:

@@ -60,7 +60,7 @@ class Kriged(Modelled):
         def one(carry: Any, turn: tuple[jax.Array, jax.Array]) -> Any:
             (x, y, known), (key, row) = carry, turn
             posterior = condition(state.hyper, x, y, known)
-            least = jnp.min(jnp.where(known, posterior.predict(x)[0], jnp.inf))
+            least = jnp.min(jnp.where(known, posterior.means(), jnp.inf))
             point = most_promising(
                 key, lambda z: self.score(posterior, least, record, z), record, self.spread
             )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from parafree.blackbox._frame import even
 from parafree.blackbox._modelled import Record, snap
+from parafree.core.space import Space
 
 _TOP = 4  # points to climb from
 _STEPS = 20  # of a climb
@@ -58,7 +59,10 @@ def most_promising(
     values, rows = jax.lax.top_k(rated(x), min(_TOP, tries))
 
     start = x[rows]
-    climbed = snap(where, _climb(score, start, low, high))
+    top = _climb(score, start, low, high)
+    if not isinstance(where.form, Space):  # nothing moves them, so their scores are known
+        return top.x[jnp.argmax(top.score)]
+    climbed = snap(where, top.x)
     both, scores = jnp.concatenate([start, climbed]), jnp.concatenate([values, rated(climbed)])
     return both[jnp.argmax(scores)]
 
@@ -74,7 +78,7 @@ class _Climber(NamedTuple):
 
 def _climb(
     score: Callable[[jax.Array], jax.Array], x: jax.Array, low: jax.Array, high: jax.Array
-) -> jax.Array:
+) -> _Climber:
     """Return points (n, d) that are no lower than x, after steps along the gradient."""
 
     def look(x: jax.Array, length: jax.Array) -> _Climber:
@@ -95,5 +99,8 @@ def _climb(
 
         return jax.tree.map(pick, there, stay), None
 
-    start = look(x, jnp.full((x.shape[0], 1), _LENGTH, x.dtype))
-    return jax.lax.scan(step, start, length=_STEPS)[0].x
+    # The first step goes nowhere, and finds out where it is: so there is one place that looks.
+    blank = jnp.full(x.shape[0], -jnp.inf, x.dtype)
+    length = jnp.full((x.shape[0], 1), _LENGTH / 2, x.dtype)
+    start = _Climber(x, length, blank, jnp.zeros_like(x))
+    return jax.lax.scan(step, start, length=_STEPS + 1)[0]
