@@ -75,7 +75,10 @@ class Problem:
 def problems(
     suite: str, dimension: int, instances: tuple[int, ...], functions: tuple[int, ...]
 ) -> Iterator[Problem]:
-    """Give the problems of a suite in one dimension."""
+    """Give the problems of a suite in one dimension.
+
+    ``instances`` counts those of the suite from 1; the sixth of bbob is called 71 by COCO.
+    """
     found = _suite(suite, dimension, instances)
     for index in range(len(found)):
         problem = found.get_problem(index)
@@ -104,7 +107,7 @@ class Recorder:
 
     def __init__(self, problem: Problem, budget: int) -> None:
         self.problem, self.budget = problem, budget
-        self._suite = _suite(problem.suite, problem.dimension, (problem.instance,))
+        self._suite = _one_instance(problem)
         self._inner: Any = next(
             each
             for i in range(len(self._suite))
@@ -168,6 +171,13 @@ def _suite(suite: str, dimension: int, instances: tuple[int, ...]) -> Any:
 
     numbers = ",".join(map(str, instances))
     return cocoex.Suite(suite, "", f"dimensions:{dimension} instance_indices:{numbers}")
+
+
+def _one_instance(problem: Problem) -> Any:
+    import cocoex
+
+    own, where = f"instances:{problem.instance}", f"dimensions:{problem.dimension}"
+    return cocoex.Suite(problem.suite, own, where)
 
 
 def _twin(function: int, instance: int, dimension: int) -> Any:
