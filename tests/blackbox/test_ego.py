@@ -48,6 +48,8 @@ def test_reference_regression_by_scikit_learn(double: Any) -> None:
     ours = posterior.predict(jnp.asarray(new))
     np.testing.assert_allclose(ours[0], mean, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(ours[1], deviation, rtol=1e-7)
+    np.testing.assert_allclose(posterior.means()[known], peer.predict(x), rtol=1e-8, atol=1e-10)
+    np.testing.assert_array_equal(posterior.means()[~known], 0)
     likelihood = peer.log_marginal_likelihood_value_
     np.testing.assert_allclose(posterior.log_likelihood(), likelihood, rtol=1e-9)
 
