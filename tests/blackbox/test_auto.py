@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parafree import Choice, Int, Real, Space, run
-from parafree.blackbox import BIPOP, CMAES, Auto, CatCMAES, Region, RmES, Surrogate
+from parafree.blackbox import BIPOP, CMAES, LMCMA, Auto, CatCMAES, Region, Surrogate
 from parafree.blackbox._frame import frame
 from parafree.core.errors import MethodError
 
@@ -16,7 +16,7 @@ from parafree.core.errors import MethodError
     [
         (jnp.zeros(1), CMAES),
         (jnp.zeros(100), CMAES),
-        (jnp.zeros(101), RmES),
+        (jnp.zeros(101), LMCMA),
         (Space(x=Real(0, 1), y=Real(0, 1)), CMAES),
         (Space(x=Real(0, 1), n=Int(0, 9)), CatCMAES),
         (Space(c=Choice(["a", "b"])), CatCMAES),
@@ -39,10 +39,13 @@ def test_many_dimensions_are_searched_faster_from_shorter_steps():
     d = 120
     optimum = jnp.asarray(np.random.default_rng(0).uniform(-4, 4, d))
     f = lambda p: jnp.sum((p - optimum) ** 2)  # noqa: E731
-    region, key = Region(jnp.zeros(d), low=-5, high=5), jax.random.key(0)
-    ours = run(Auto(), f, region, key, steps=60)
-    longer = run(BIPOP(RmES()), f, region, key, steps=60)
-    assert float(ours.value) < float(longer.value)
+    region = Region(jnp.zeros(d), low=-5, high=5)
+
+    def median(method):
+        found = jax.jit(lambda key: run(method, f, region, key, steps=60).value)
+        return np.median([found(jax.random.key(seed)) for seed in range(3)])
+
+    assert median(Auto()) < median(BIPOP(LMCMA()))
 
 
 def test_a_batch_is_as_large_as_is_asked_for():

@@ -135,7 +135,7 @@ def test_ten_thousand_parameters_are_searched_shown_and_reported(tmp_path):
     _minimize(distance, tmp_path / "p.db", space, evaluations=30)
     found = _minimize(distance, tmp_path / "p.db", space, evaluations=60)  # replayed, and more
     assert found.evaluations == 60
-    assert "RmES" in found.method
+    assert "LMCMA" in found.method
     assert found.best.loss < found.trials[0].loss
     page = found.report()
     assert page.stat().st_size < 10e6

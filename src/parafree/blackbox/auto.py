@@ -20,7 +20,7 @@ from parafree.blackbox._sampled import Sampled
 from parafree.blackbox.bipop import BIPOP
 from parafree.blackbox.cat_cmaes import CatCMAES
 from parafree.blackbox.cmaes import CMAES
-from parafree.blackbox.rm_es import RmES
+from parafree.blackbox.lm_cma import LMCMA
 from parafree.blackbox.surrogate import Surrogate, SurrogateState
 from parafree.core.card import Card
 from parafree.core.errors import MethodError
@@ -110,7 +110,7 @@ class Auto(eqx.Module):
             kind: type[Sampled] = CatCMAES
             spread = 1.0  # so that no option is left out
         else:
-            kind = CMAES if where.dimension <= _FULL else RmES
+            kind = CMAES if where.dimension <= _FULL else LMCMA
         size = kind().size(where.dimension)
         if self.batch is None or where.dimension > _MODELLED:
             return BIPOP(kind(population=max(size, self.batch or 0), spread=spread))
