@@ -30,7 +30,7 @@ class Host(NamedTuple):
 
 
 Begin = Callable[[Any], Any]  # key -> state
-Step = Callable[[Any, Any], Any]  # key, state -> state
+Step = Callable[[Any, Any, Any], Any]  # key to ask, key to tell, state -> state
 
 
 def ours(method: Any, objective: Objective, dimension: int) -> tuple[Begin, Step]:
@@ -39,8 +39,7 @@ def ours(method: Any, objective: Objective, dimension: int) -> tuple[Begin, Step
     def begin(key: Any) -> Any:
         return method.init(key, region(dimension))
 
-    def step(key: Any, state: Any) -> Any:
-        ask, tell = jax.random.split(key)
+    def step(ask: Any, tell: Any, state: Any) -> Any:
         x, state = method.ask(ask, state)
         return method.tell(tell, state, x, jax.vmap(objective.jax)(x))[0]
 
@@ -62,8 +61,7 @@ def evosax(name: str, population: int, objective: Objective, dimension: int) -> 
         x = jax.random.uniform(key, (population, dimension), minval=LOW, maxval=HIGH)
         return algorithm.init(key, x, jax.vmap(objective.jax)(x), params)
 
-    def step(key: Any, state: Any) -> Any:
-        ask, tell = jax.random.split(key)
+    def step(ask: Any, tell: Any, state: Any) -> Any:
         x, state = algorithm.ask(ask, state, params)
         return algorithm.tell(tell, x, jax.vmap(objective.jax)(x), state, params)[0]
 
@@ -74,11 +72,14 @@ def measure(method: tuple[Begin, Step], population: int, seconds: float) -> Spee
     """Compile a run of any length, and take the longest one that does not last much longer."""
     begin, step = method
 
+    def turn(_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        # One split for all keys: JAX's generator takes longer to compile than some methods.
+        key, ask, tell = jax.random.split(carry[0], 3)
+        return key, step(ask, tell, carry[1])
+
     @jax.jit
     def run(key: Any, count: Any) -> Any:
-        first, rest = jax.random.split(key)
-        turn = lambda i, state: step(jax.random.fold_in(rest, i), state)  # noqa: E731
-        return jax.lax.fori_loop(0, count, turn, begin(first))
+        return jax.lax.fori_loop(0, count, turn, (key, begin(key)))[1]
 
     key, count = jax.random.key(0), 1
     began = time.perf_counter()

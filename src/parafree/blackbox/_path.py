@@ -8,8 +8,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from parafree.blackbox._ranking import Weights
-
 
 class Rates(NamedTuple):
     """Learning rates of CMA-ES, scalars; Hansen 2016, table 1."""
@@ -21,12 +19,12 @@ class Rates(NamedTuple):
     many: jax.Array  # c_mu, of the rank-mu update
 
 
-def rates(weights: Weights, dimension: int, offset: float = 0.25) -> Rates:
-    """Return the rates for weights of a mass and a dimension d.
+def rates(mass: jax.Array, dimension: int, offset: float = 0.25) -> Rates:
+    """Return the rates for weights of this mass (mu_eff) and a dimension d.
 
     ``offset`` is the 1/4 in c_mu, which the tutorial has since its second version.
     """
-    d, mass = dimension, weights.mass
+    d = dimension
     # Divided together, because every scalar that is divided alone is a program of its own.
     above = [mass + 2, 4 + mass / d, jnp.full_like(mass, 2), 2 * (offset + mass + 1 / mass - 2)]
     below = [mass + d + 5, d + 4 + 2 * mass / d, (d + 1.3) ** 2 + mass, (d + 2) ** 2 + mass]

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 
 from parafree.blackbox._frame import normal
 from parafree.blackbox._progress import Status, ended
-from parafree.blackbox._sampled import Best, Sampled, better, choose
+from parafree.blackbox._sampled import Best, Sampled, better
 from parafree.blackbox.cmaes import CMAES
 from parafree.core.errors import MethodError
 
 _ROOM = 2**24  # numbers in the buffer at most
-_STEP = 32  # room for 1, 32 or 1024 batches is learned from, each by a program of its own
+_STEP = 32  # 1, 32 or 1024 batches are gathered from, each by a program of its own
 
 
 class Run(NamedTuple):
@@ -182,19 +182,24 @@ class Restarting(eqx.Module):
         while sizes[-1] < capacity:
             sizes.append(min(_STEP * sizes[-1], capacity))
 
-        def learn(size: int) -> Any:
-            def learned(inner: Any) -> Any:
+        def gather(size: int) -> Any:
+            def gathered(inner: Any) -> Any:
                 known = jnp.arange(size, dtype=jnp.int32) < population
                 values = jnp.where(known, state.values[:size], jnp.inf)
-                return self.method.learn(inner, state.draws[:size], values, population)
+                return self.method.gather(inner, state.draws[:size], values, population)
 
-            return learned
+            return gathered
 
-        case = jnp.sum(population > jnp.asarray(sizes[:-1], jnp.int32), dtype=jnp.int32)
-        case = jnp.where(whole, case + 1, 0)
-        new = jax.lax.switch(case, [lambda s: s, *map(learn, sizes)], state.inner)
-        return self.method.conclude(
-            state.inner, self.method.renew(new), state.span, population, whole
+        def learn(inner: Any) -> Any:
+            case = jnp.sum(population > jnp.asarray(sizes[:-1], jnp.int32), dtype=jnp.int32)
+            told = jax.lax.switch(case, [gather(size) for size in sizes], inner)
+            return self.method.absorb(inner, told)
+
+        return jax.lax.cond(
+            whole,
+            lambda s: self.method.evolve(s, state.span, population, learn),
+            lambda s: s,
+            state.inner,
         )
 
     def _again(self, state: RestartState, whole: jax.Array) -> RestartState:
@@ -211,7 +216,7 @@ class Restarting(eqx.Module):
             spread = jnp.asarray(self.method.spread, where.dtype) * run.spread
             core = self.method.core(where, where.scatter(state.lot[:-2]), spread)
             begun = self.method.begin(core._replace(asked=inner.core.asked))
-            return begun, choose(done, run, old[1])
+            return begun, jax.lax.cond(done, lambda a, _: a, lambda _, b: b, run, old[1])
 
         # A branch, because a choice for each leaf repeats in each of them how `over` comes about,
         # which takes long to compile.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,7 +29,6 @@ from parafree.blackbox._progress import (
     fresh,
     judge_steps,
     report,
-    settle,
     worse,
 )
 from parafree.blackbox._ranking import clean
@@ -158,37 +158,52 @@ class Sampled(eqx.Module):
 
     def digest(self, state: Any, draws: jax.Array, values: jax.Array, count: Any) -> Any:
         """Return the state after a generation, and whether the search has ended with it."""
-        new = self.renew(self.learn(state, draws, values, count))
-        return self.conclude(state, new, values, count)
+        return self.evolve(state, values, count, lambda s: self.learn(s, draws, values, count))
+
+    def evolve(self, state: Any, values: jax.Array, count: Any, learn: Callable[[Any], Any]) -> Any:
+        """Return the state after a generation of which ``learn`` takes in the candidates.
+
+        It is called where a value is finite and the search goes on; of the values only the
+        smallest and the largest finite one matter here.
+        """
+        # Branches, here and below, because a choice for each leaf repeats in each of them how its
+        # condition comes about, which takes long to compile.
+        return jax.lax.cond(
+            jnp.isfinite(jnp.min(values)) & ~ended(state.core.progress),
+            lambda s: self._concluded(s, self.renew(learn(s)), values, count),
+            _barren,
+            state,
+        )
+
+    def gather(self, state: Any, draws: jax.Array, values: jax.Array, count: Any) -> Any:
+        """Return what learning takes from a generation, in shapes that do not depend on its size.
+
+        A search with restarts compiles this for generations of several sizes, and :meth:`absorb`
+        once; a method for which learning takes long to compile divides it between the two.
+        """
+        return self.learn(state, draws, values, count)
+
+    def absorb(self, state: Any, told: Any) -> Any:
+        """Return the state after a generation that has told this."""
+        return told
 
     def renew(self, state: Any) -> Any:
         """Return what was learned made ready for asking; apart, as it depends on no population."""
         return state
 
-    def conclude(
-        self, state: Any, new: Any, values: jax.Array, count: Any, whole: Any = True
-    ) -> Any:
-        """Return the new state if it can be used and the search goes on, and its progress.
-
-        Nothing happens unless the generation is ``whole``, which may be traced.
-        """
+    def _concluded(self, state: Any, new: Any, values: jax.Array, count: Any) -> Any:
+        """Return the new state if it can be used, and how far the search is."""
         old = state.core
-        dimension = old.frame.dimension
         deviation = self.deviation(new)
         sound = _sound(new, deviation)
         deviation = jnp.where(sound, deviation, self.deviation(state))
         move = moves(old.frame, jnp.where(sound, new.core.mean, old.mean), deviation)
-        progress = advance(old.progress, values, count, dimension, self.limits)
+        progress = advance(old.progress, values, count, old.frame.dimension, self.limits)
         steps = judge_steps(deviation, old.first, move, self.limits)
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
-        learned = jnp.isfinite(jnp.min(values))
-        # A branch, because a choice for each leaf repeats in each of them how its condition comes
-        # about, which takes long to compile.
-        usable = whole & learned & sound & ~ended(old.progress)
-        state = jax.lax.cond(usable, lambda a, _: a, lambda _, b: b, new, state)
-        progress = settle(old.progress, progress._replace(status=status), learned)
-        progress = choose(whole, progress, old.progress)
+        state = jax.lax.cond(sound, lambda a, _: a, lambda _, b: b, new, state)
+        progress = progress._replace(status=status)
         return state._replace(core=state.core._replace(progress=progress, best=old.best))
 
     def trouble(self, state: Any) -> jax.Array:
@@ -198,6 +213,14 @@ class Sampled(eqx.Module):
     def inform(self, state: Any, values: jax.Array) -> Info:
         """Return what a batch with these cleaned values told."""
         return report(values, self.deviation(state), state.core.progress.status)
+
+
+def _barren(state: Any) -> Any:
+    """Return the state after a generation of which nothing is learned."""
+    progress = state.core.progress
+    status = jnp.where(ended(progress), progress.status, jnp.int32(Status.NOT_FINITE))
+    progress = progress._replace(status=status)
+    return state._replace(core=state.core._replace(progress=progress))
 
 
 def moves(where: Frame, mean: jax.Array, deviation: jax.Array) -> jax.Array:

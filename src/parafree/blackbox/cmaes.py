@@ -33,6 +33,15 @@ class CMAESState(NamedTuple):
     condition: jax.Array  # (), largest over smallest eigenvalue of the correlations
 
 
+class Moments(NamedTuple):
+    """What CMA-ES learns from a generation; d coordinates, y the root times a draw."""
+
+    mean: jax.Array  # (d,), of the draws, by their positive weights
+    shape: jax.Array  # (d, d), of y y^T, by weights of either sign
+    total: jax.Array  # (), what these sum to before scaling
+    mass: jax.Array  # (), mu_eff of the positive ones
+
+
 class CMAES(Sampled):
     """Minimise with a normal distribution whose covariance is learned.
 
@@ -101,23 +110,33 @@ class CMAES(Sampled):
         self, state: CMAESState, draws: jax.Array, values: jax.Array, count: jax.Array
     ) -> CMAESState:
         """Move the mean, then the step size, then the covariance."""
-        core, d = state.core, state.core.frame.dimension
+        return self.absorb(state, self.gather(state, draws, values, count))
+
+    def gather(
+        self, state: CMAESState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> Moments:
+        """Return the weighted sums over a generation."""
         weights = weigh(values, count)
-        r = rates(weights, d)
-        z_mean = weights.positive @ draws
-        y_mean = state.root @ z_mean  # (41)
-        mean = core.mean + core.sigma * y_mean  # (42)
-        path = follow(state.path, r.path, weights.mass, z_mean)  # (43)
-        sigma = grow(core.sigma, path, r.path, r.damping)  # (44)
-        calm = steady(path, r.path, core.progress.generation)
-        shape_path = follow(state.shape_path, r.shape_path, weights.mass, calm * y_mean)  # (45)
+        r = rates(weights.mass, draws.shape[1])
         signed, total = _signed(weights, r, draws)
         y = draws @ state.root.T
+        return Moments(weights.positive @ draws, (y.T * signed) @ y, total, weights.mass)
+
+    def absorb(self, state: CMAESState, told: Moments) -> CMAESState:
+        """Return the state moved by these sums."""
+        core, d = state.core, state.core.frame.dimension
+        r = rates(told.mass, d)
+        y_mean = state.root @ told.mean  # (41)
+        mean = core.mean + core.sigma * y_mean  # (42)
+        path = follow(state.path, r.path, told.mass, told.mean)  # (43)
+        sigma = grow(core.sigma, path, r.path, r.damping)  # (44)
+        calm = steady(path, r.path, core.progress.generation)
+        shape_path = follow(state.shape_path, r.shape_path, told.mass, calm * y_mean)  # (45)
         fade = 1 + r.one * (1 - calm) * r.shape_path * (2 - r.shape_path)
         covariance = (
-            (fade - r.one - r.many * total) * state.covariance
+            (fade - r.one - r.many * told.total) * state.covariance
             + r.one * shape_path[:, None] * shape_path
-            + r.many * (y.T * signed) @ y
+            + r.many * told.shape
         )  # (47)
         age = state.age + 1
         return state._replace(

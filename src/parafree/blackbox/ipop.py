@@ -30,8 +30,8 @@ class IPOP(Restarting):
 
     Cost:
         Every batch has the method's population; a generation takes population / batch of them.
-        Memory for the draws of the largest generation. Compiles the method once for each factor
-        of 32 in its population.
+        Memory for the draws of the largest generation. What the method takes from a generation
+        (``gather``) is compiled once for each factor of 32 in its population.
 
     Source:
         Auger and Hansen 2005, section 2: doubling, and a new start in the region.

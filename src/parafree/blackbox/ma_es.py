@@ -73,7 +73,7 @@ class MAES(Shaped):
         """Move the mean, then the matrix, then the step size."""
         core, matrix = state.core, state.matrix
         weights = weigh(values, count)
-        r = rates(weights, core.frame.dimension, offset=0.0)
+        r = rates(weights.mass, core.frame.dimension, offset=0.0)
         z_mean = weights.positive @ draws
         mean = core.mean + core.sigma * (matrix @ z_mean)
         path = follow(state.path, r.path, weights.mass, z_mean)
