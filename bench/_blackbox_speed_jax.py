@@ -68,8 +68,16 @@ def evosax(name: str, population: int, objective: Objective, dimension: int) -> 
     return begin, step
 
 
-def measure(method: tuple[Begin, Step], population: int, seconds: float) -> Speed:
-    """Compile a run of any length, and take the longest one that does not last much longer."""
+def length(population: int, dimension: int) -> int:
+    """Return how many batches a search has before it begins anew: 100 d evaluations, or 30.
+
+    One that has come to its end does nothing, which is fast.
+    """
+    return max(100 * dimension // population, 30)
+
+
+def measure(method: tuple[Begin, Step], population: int, batches: int, seconds: float) -> Speed:
+    """Compile searches of any length, and take the longest row that does not last much longer."""
     begin, step = method
 
     def turn(_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -78,38 +86,46 @@ def measure(method: tuple[Begin, Step], population: int, seconds: float) -> Spee
         return key, step(ask, tell, carry[1])
 
     @jax.jit
-    def run(key: Any, count: Any) -> Any:
-        return jax.lax.fori_loop(0, count, turn, (key, begin(key)))[1]
+    def run(key: Any, searches: Any, turns: Any) -> Any:
+        def search(_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            return jax.lax.fori_loop(0, turns, turn, (carry[0], begin(carry[0])))
 
-    key, count = jax.random.key(0), 1
+        empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(begin, key))
+        return jax.lax.fori_loop(0, searches, search, (key, empty))[1]
+
+    key, searches, turns = jax.random.key(0), 1, 1
     began = time.perf_counter()
-    compiled = run.lower(key, count).compile()
+    compiled = run.lower(key, searches, turns).compile()
     compile_s = time.perf_counter() - began
-    jax.block_until_ready(compiled(key, count))
+    jax.block_until_ready(compiled(key, searches, turns))
     while True:
         began = time.perf_counter()
-        jax.block_until_ready(compiled(key, count))
+        jax.block_until_ready(compiled(key, searches, turns))
         took = time.perf_counter() - began
         if took >= seconds:
-            return Speed(count * population / took, compile_s)
-        count = int(count * min(10.0, max(2.0, 1.2 * seconds / took)))
+            return Speed(searches * turns * population / took, compile_s)
+        count = int(searches * turns * min(10.0, max(2.0, 1.2 * seconds / took)))
+        turns = min(count, batches)
+        searches = count // turns
 
 
 def on_host(method: Any, objective: Objective, dimension: int, seconds: float) -> Host:
     """Return what ask and tell take for each batch, each a compiled call."""
     ask, tell = jax.jit(method.ask), jax.jit(method.tell)
-    state = method.init(jax.random.key(0), region(dimension))
-    keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(1), 2)))
-    first, second = (jax.random.wrap_key_data(key) for key in keys)
-    host, batches, count = Timed(objective), 0, 0
+    start = state = method.init(jax.random.key(0), region(dimension))
+    keys = jax.random.key_data(jax.random.split(jax.random.key(1), 128))
+    keys = [jax.random.wrap_key_data(key) for key in np.asarray(keys)]
+    host, batches, count, most = Timed(objective), 0, 1, 3
     for warm in (True, False):
         began, host.seconds, batches = time.perf_counter(), 0.0, 0
         while batches < 3 or (not warm and time.perf_counter() - began < seconds):
-            x, state = ask(first, state)
+            state = state if batches % most else start
+            x, state = ask(keys[batches % 64], state)
             values = host(np.asarray(x)).astype(np.float32)
-            state, info = tell(second, state, x, values)
+            state, info = tell(keys[64 + batches % 64], state, x, values)
             jax.block_until_ready(info)
             batches, count = batches + 1, len(values)
+        most = length(count, dimension)
     return Host((time.perf_counter() - began - host.seconds) / batches, count)
 
 

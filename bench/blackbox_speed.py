@@ -16,7 +16,7 @@ from typing import Any
 import jax
 
 import _blackbox_speed_peers as peers
-from _blackbox_speed_jax import evosax, measure, on_host, ours, region
+from _blackbox_speed_jax import evosax, length, measure, on_host, ours, region
 from _blackbox_speed_objectives import OBJECTIVES, Objective
 from _blackbox_speed_peers import PEERS, QUICK
 from _blackbox_speed_report import (
@@ -60,12 +60,13 @@ def speed(
     method = kind() if population is None else kind(population=population)
     count = batch(method, d)
     row = {"method": name, "objective": objective.name, "d": d, "population": count}
-    row |= measure(ours(method, objective, d), count, seconds)._asdict() | {"peers": {}}
+    batches = length(count, d)
+    row |= measure(ours(method, objective, d), count, batches, seconds)._asdict() | {"peers": {}}
     same, found = PEERS[name], row["peers"]
     members = population or count
     if same.evosax and peers.installed("evosax"):
         rival = evosax(same.evosax, members, objective, d)
-        found["evosax"] = measure(rival, members, seconds)._asdict()
+        found["evosax"] = measure(rival, members, batches, seconds)._asdict()
     if same.pycma is not None and peers.installed("cma"):
         per_s = peers.pycma(same.pycma, members, objective, d, seconds)
         found["pycma"] = {"per_s": per_s, "compile_s": 0.0}
@@ -81,7 +82,7 @@ def costs(name: str, d: int, seconds: float) -> tuple[dict[str, Any], dict[str, 
     """Measure how long a method compiles, and a batch of it with a function on the host."""
     method, objective = made()[name](), OBJECTIVES[0]
     about = {"method": name, "d": d}
-    shown = measure(ours(method, objective, d), batch(method, d), 0.0)
+    shown = measure(ours(method, objective, d), batch(method, d), 1, 0.0)
     host = on_host(method, objective, d, seconds)
     say(f"{name}, d {d}: compiles {shown.compile_s:.2f} s, a batch {1e3 * host.batch_s:.2f} ms")
     return about | {"compile_s": shown.compile_s}, about | host._asdict()
