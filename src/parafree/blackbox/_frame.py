@@ -8,6 +8,7 @@ a :class:`parafree.Space`, or pytrees like the start.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -197,13 +198,25 @@ def even(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 
     A method draws all that it needs at once, because a random generator takes long to compile.
     """
-    return _drawn(key, shape, dtype, jnp.finfo(dtype).eps / 4)
+    return _once(key, lambda k: _drawn(k, shape, dtype, jnp.finfo(dtype).eps / 4))
 
 
 def normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Draw standard normal numbers, the same as JAX does."""
     low = np.nextafter(np.array(-1, dtype), np.array(0, dtype))
-    return jax.lax.erf_inv(_drawn(key, shape, dtype, low)) * np.array(math.sqrt(2), dtype)
+    root = np.array(math.sqrt(2), dtype)
+    return _once(key, lambda k: jax.lax.erf_inv(_drawn(k, shape, dtype, low)) * root)
+
+
+def _once(key: jax.Array, draw: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """Return what is drawn, by a program of its own.
+
+    On a processor XLA fuses the generator into whatever reads the numbers, and so compiles and runs
+    it once for each reader. It does not look into a branch, even if that is always taken.
+    """
+    always = jax.random.key_data(key).ravel()[0] % 2 < 2
+    drawn = jax.eval_shape(draw, key)
+    return jax.lax.cond(always, draw, lambda _: jnp.zeros(drawn.shape, drawn.dtype), key)
 
 
 def _drawn(key: jax.Array, shape: tuple[int, ...], dtype: Any, low: Any) -> jax.Array:
