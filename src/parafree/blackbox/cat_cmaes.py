@@ -37,7 +37,7 @@ class CatCMAESState(NamedTuple):
     normal: CMAESState  # of the g coordinates; of one that stands for nothing where there are none
     margin: Margin  # of the whole numbers
     options: Options  # of the choices
-    lowest: jax.Array  # (), the lowest value of this run
+    lowest: jax.Array  # (), the lowest value that was found in this run
     waited: jax.Array  # (), share of the patience that has passed since then
 
 
@@ -175,7 +175,8 @@ class CatCMAES(Sampled):
             options = _categorical.learn(options, picked, weights, kinds.counts, least)
         mean = jnp.zeros(state.core.mean.shape[0] + 1, z.dtype).at[columns].set(normal.core.mean)
         core = state.core._replace(mean=mean[:-1], sigma=normal.core.sigma)
-        lowest = jnp.minimum(state.lowest, jnp.min(values))
+        # What a model has guessed is no value that was found.
+        lowest = jnp.minimum(state.lowest, core.best.value)
         waited = state.waited + 1 / _patience(kinds, count, z.dtype)
         waited = jnp.where(lowest < state.lowest, jnp.zeros_like(waited), waited)
         return CatCMAESState(core, normal, margin, options, lowest, waited)

@@ -9,7 +9,8 @@ no worker waits for another one, and an evaluation that hangs holds up nothing b
 Whether there is noise is found by asking again: for the best point of the first batch, and now and
 then for the best of all. Where there is none, no other configuration is evaluated twice. Where
 there is, after every other ten values or so one asks again for a point that looks good, or for the
-mean of the distribution, and populations grow while those values differ no more than noise does.
+mean of the distribution. Populations grow where candidates differ no more than noise does, unless
+values at the mean fall all the same.
 
 Where figures have limits, the method is told an order, which ``parafree.blackbox._lagrangian``
 makes of values and of how far they are beyond their limits.
@@ -37,7 +38,8 @@ from parafree.study._values import Values, text_of
 
 _DRAWS = 8  # batches drawn to find candidates that keep the constraints
 _LOT = 10  # values, at least, between two turns of asking again, and of looking for noise
-_UNCLEAR = 3  # lots drowned in noise, more than not, after which populations grow
+_MIDDLES = 3  # values of the mean of the distribution, asked for together
+_UNCLEAR = 6  # lots drowned in noise, more than not, after which populations grow
 _AGAIN = 100  # configurations before the second question about noise, and ten times that each
 _BARREN = 20  # batches in a row without a new configuration, after which one is drawn evenly
 
@@ -68,6 +70,7 @@ class Run:
     """From one start of the method to the next."""
 
     best: float = math.inf
+    level: float = math.inf  # the lowest median of the values at a mean, where there is noise
     evaluations: int = 0
     ended: str = ""  # why the method began again after it
 
@@ -101,6 +104,7 @@ class Search:
         self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
         self._batches = self._strays = self._unclear = self._turn = 0
         self._lot: list[float] = []  # values of the latest batches
+        self._middle = ""  # the mean of the distribution that was asked for last
         self._next_doubt = 1  # configurations after which noise is asked about
         self._order = self._fresh_order()
         self._batch = self._new_batch()
@@ -252,22 +256,36 @@ class Search:
         elif turn == 1:
             u = self._tools.mean()
             if np.all(self._space.feasible(self._space.decode(u))):
-                self._queue.extend([self._candidate(u, None)] * 3)
+                middle = self._candidate(u, None)
+                self._queue.extend([middle] * _MIDDLES)
+                self._middle = middle.key
         elif turn == 3:
             key = self.values.doubtful()
         if key is not None:
             self._queue.extend([self._again(key)] * (2 if self.values.noisy else 1))
 
     def _listen(self, values: np.ndarray) -> None:
-        """Let populations grow while the values of lots differ no more than noise does."""
+        """Let populations grow while values differ no more than noise does, and do not fall."""
         finite = values[np.isfinite(values)]
         if len(finite) < 2:
             return
-        noise = self.values.noise or 0.0
-        self._unclear = max(0, self._unclear + (1 if np.var(finite) < 2 * noise**2 else -1))
+        gaps = np.abs(finite[:, None] - finite)[np.triu_indices(len(finite), 1)]
+        drowned = np.median(gaps) < math.sqrt(2) * self.values.gap
+        self._unclear = max(0, self._unclear + (1 if drowned else -1))
+        if self._fell():
+            self._unclear = 0
         if self._unclear >= _UNCLEAR:
             self._unclear = 0
             self._tools.widen()
+
+    def _fell(self) -> bool:
+        """Whether the latest mean of the distribution has lower values than those before it."""
+        known = self.values.told.get(self._middle, [])
+        if len(known) < _MIDDLES:
+            return False
+        run, level, self._middle = self.runs[-1], float(np.median(known)), ""
+        fell, run.level = level < run.level, min(level, run.level)
+        return fell
 
     def _stray(self) -> None:
         """Queue a point that the method did not draw: one that is new, if there is any."""

@@ -13,10 +13,12 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 _ELITE = 32  # configurations whose values are looked at together
 _RECENT = 30  # pairs of values from which the noise is estimated
+_LATEST = 6  # and from which it is told where the search is now
 _LONG = 4096  # characters, beyond which a digest stands for a configuration
 
 
@@ -94,6 +96,16 @@ class Values:
         if not self._squares:
             return None
         return math.sqrt(math.fsum(self._squares) / len(self._squares))
+
+    @property
+    def gap(self) -> float:
+        """The median difference of two values of one configuration, lately; 0 before any is known.
+
+        Noise may fall with the values and have outliers, so neither older pairs nor a mean tells of
+        it where the search is now.
+        """
+        latest = list(self._squares)[-_LATEST:]
+        return math.sqrt(2 * median(latest)) if latest else 0.0
 
     def error(self, key: str) -> float:
         """Return the standard error of a configuration's mean."""
