@@ -1,0 +1,41 @@
+"""The search behind ``minimize``, asked and told here alone: when it grows, when it ends."""
+
+import math
+import random
+from statistics import median
+
+from parafree import Int, Real, Space
+from parafree.study._search import Search
+
+
+def _search(space, value, evaluations, seed):
+    search = Search(space, seed, 1)
+    for trial in range(evaluations):
+        search.tell(trial, value(search.ask(trial)))
+    return search
+
+
+def test_noise_that_falls_with_the_values_does_not_hold_the_search_up():
+    """It is as large as the values everywhere, and yet they fall by orders of magnitude."""
+    space = Space({f"x{i}": Real(-5, 5) for i in range(5)})
+    bowl = lambda config: sum((x - 1) ** 2 for x in config.values())  # noqa: E731
+    lowest = []
+    for seed in range(3):
+        noise = random.Random(seed)
+        value = lambda c, noise=noise: bowl(c) * math.exp(noise.gauss(0, 1))  # noqa: E731
+        search = _search(space, value, 1000, seed)
+        assert search.population <= 64  # of 256; it begins with 8
+        lowest.append(min(bowl(config) for config in search.values.configs.values()))
+    assert median(lowest) < 1e-3
+
+
+def test_a_mixed_run_goes_on_while_it_finds_lower_values():
+    """What the model expects of candidates that were not evaluated does not count as found."""
+    space = Space({f"n{i}": Int(0, 9) for i in range(5)} | {f"x{i}": Real(-5, 5) for i in range(3)})
+
+    def powers(config):
+        return sum(abs(x - 3.3) ** (2 + 4 * i / 7) for i, x in enumerate(config.values()))
+
+    smallest = sum(0.3 ** (2 + 4 * i / 7) for i in range(5))
+    search = _search(space, powers, 800, 0)
+    assert search.runs[0].best - smallest < 1e-8
