@@ -51,14 +51,16 @@ def evosax(name: str, population: int, objective: Objective, dimension: int) -> 
     from evosax import algorithms
 
     middle = jnp.zeros(dimension)
-    algorithm = getattr(algorithms, name)(population_size=population, solution=middle)
+    # Its random search is told how to draw; the others know.
+    told = {"sampling_fn": _even(dimension)} if name == "RandomSearch" else {}
+    algorithm = getattr(algorithms, name)(population_size=population, solution=middle, **told)
     params = algorithm.default_params
     populated = name in algorithms.population_based_algorithms
 
     def begin(key: Any) -> Any:
         if not populated:
             return algorithm.init(key, middle, params)
-        x = jax.random.uniform(key, (population, dimension), minval=LOW, maxval=HIGH)
+        x = jax.vmap(_even(dimension))(jax.random.split(key, population))
         return algorithm.init(key, x, jax.vmap(objective.jax)(x), params)
 
     def step(ask: Any, tell: Any, state: Any) -> Any:
@@ -66,6 +68,11 @@ def evosax(name: str, population: int, objective: Objective, dimension: int) -> 
         return algorithm.tell(tell, x, jax.vmap(objective.jax)(x), state, params)[0]
 
     return begin, step
+
+
+def _even(dimension: int) -> Callable[[Any], Any]:
+    """Return how to draw a point evenly."""
+    return lambda key: jax.random.uniform(key, (dimension,), minval=LOW, maxval=HIGH)
 
 
 def length(population: int, dimension: int) -> int:

@@ -56,7 +56,6 @@ def pypop7(name: str, population: int, objective: Objective, d: int, seconds: fl
         "upper_boundary": HIGH * edge,
     }
     options = {
-        "max_runtime": seconds,
         "seed_rng": 0,
         "n_individuals": population,
         "mean": 0 * edge,
@@ -64,7 +63,10 @@ def pypop7(name: str, population: int, objective: Objective, d: int, seconds: fl
         "verbose": False,
         "saving_fitness": 0,
     }
-    found = algorithm(problem, options).optimize()
+    try:
+        found = algorithm(problem, options | {"max_runtime": seconds}).optimize()
+    except TypeError:  # the time was over before it had a value to compare
+        found = algorithm(problem, options | {"max_runtime": 20 * seconds}).optimize()
     return float(found["n_function_evaluations"] / found["runtime"])
 
 
