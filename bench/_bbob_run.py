@@ -64,7 +64,7 @@ class Results:
         ran = {SOLVERS[row["solver"]].package for row in rows} - {"parafree"} | {"coco-experiment"}
         entry["versions"] = entry.get("versions", {}) | {each: version(each) for each in ran}
         beside = self.path.with_suffix(".tmp")
-        beside.write_text(json.dumps(self.content))
+        beside.write_text(json.dumps(self.content, separators=(",", ":")))
         beside.replace(self.path)
 
 
