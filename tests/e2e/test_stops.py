@@ -57,10 +57,13 @@ def test_a_function_that_was_killed_goes_on_from_its_saves(cli):
 
 
 def test_a_second_process_is_told_who_works_on_the_study(cli):
-    first = cli.start("tune", *FUNCTION, "--store", "p.db", "--no-report")
+    endless = ("tune", "fn.py", "--units", 10**6, "--workers", 1, "--store", "p.db", "--no-report")
+    first = cli.start(*endless)
     cli.wait_for(first, 1)
-    cli.run("tune", *FUNCTION, "--store", "p.db").refuses("in use", str(first.pid))
-    assert cli.finish(first).status == 0
+    cli.run(*endless).refuses("in use", str(first.pid))
+    assert first.poll() is None
+    first.send_signal(signal.SIGINT)
+    assert cli.finish(first).status == 130
 
 
 def test_other_settings_are_refused(done):
