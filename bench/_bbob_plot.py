@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from _bbob_solvers import SOLVERS
 from _strokes import stroke
 
 _LEFT, _WIDTH, _TOP, _HEIGHT = 50, 480, 20, 300
@@ -12,15 +13,16 @@ _LEFT, _WIDTH, _TOP, _HEIGHT = 50, 480, 20, 300
 def plot(suite: str, budgets: np.ndarray, curves: dict[str, np.ndarray]) -> str:
     """Return a picture in SVG: a line for each solver, on a logarithmic axis of evaluations."""
     body = [_axes(suite, budgets)]
-    for rank, (label, shares) in enumerate(curves.items()):
+    for place, (solver, shares) in enumerate(curves.items()):
+        line = stroke(list(SOLVERS).index(solver))  # the same in every picture
         points = " ".join(
             f"{_across(budget, budgets):.1f},{_up(share):.1f}"
             for budget, share in zip(budgets, shares, strict=True)
         )
-        y = _TOP + 10 + 16 * rank
-        body.append(f'<polyline points="{points}" {stroke(rank)}/>')
-        body.append(f'<path d="M{_LEFT + _WIDTH + 16} {y - 4}h22" {stroke(rank)}/>')
-        body.append(f'<text x="{_LEFT + _WIDTH + 44}" y="{y}">{label}</text>')
+        y = _TOP + 10 + 16 * place
+        body.append(f'<polyline points="{points}" {line}/>')
+        body.append(f'<path d="M{_LEFT + _WIDTH + 16} {y - 4}h22" {line}/>')
+        body.append(f'<text x="{_LEFT + _WIDTH + 44}" y="{y}">{solver}</text>')
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 370" '
         'font-family="sans-serif" font-size="11">\n'
