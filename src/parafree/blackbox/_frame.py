@@ -198,14 +198,15 @@ def even(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 
     A method draws all that it needs at once, because a random generator takes long to compile.
     """
-    return _once(key, lambda k: _drawn(k, shape, dtype, jnp.finfo(dtype).eps / 4))
+    # Stretched outside of the branch: within it XLA adds the two constants first, which loses one.
+    return _stretched(_once(key, lambda k: _drawn(k, shape, dtype)), jnp.finfo(dtype).eps / 4)
 
 
 def normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Draw standard normal numbers, the same as JAX does."""
     low = np.nextafter(np.array(-1, dtype), np.array(0, dtype))
     root = np.array(math.sqrt(2), dtype)
-    return _once(key, lambda k: jax.lax.erf_inv(_drawn(k, shape, dtype, low)) * root)
+    return _once(key, lambda k: jax.lax.erf_inv(_stretched(_drawn(k, shape, dtype), low)) * root)
 
 
 def _once(key: jax.Array, draw: Callable[[jax.Array], jax.Array]) -> jax.Array:
@@ -219,15 +220,18 @@ def _once(key: jax.Array, draw: Callable[[jax.Array], jax.Array]) -> jax.Array:
     return jax.lax.cond(always, draw, lambda _: jnp.zeros(drawn.shape, drawn.dtype), key)
 
 
-def _drawn(key: jax.Array, shape: tuple[int, ...], dtype: Any, low: Any) -> jax.Array:
-    """Draw numbers that are even between ``low`` and 1, as many blocks of them as it takes.
+def _drawn(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Draw numbers that are even in [0, 1), as many blocks of them as it takes.
 
     A vector of whole blocks compiles faster than a few rows and columns, which are unrolled.
     """
     count = math.prod(shape)
-    u = unit(key, -(-count // _BLOCK) * _BLOCK, dtype)
-    u = jnp.maximum(u * (1 - low) + low, low)
-    return u[:count].reshape(shape)
+    return unit(key, -(-count // _BLOCK) * _BLOCK, dtype)[:count].reshape(shape)
+
+
+def _stretched(u: jax.Array, low: Any) -> jax.Array:
+    """Return numbers in [0, 1) as numbers between ``low`` and 1."""
+    return jnp.maximum(u * (1 - low) + low, low)
 
 
 def _spread_over(numbers: Any, start: Any, dtype: Any = None) -> list[Any]:
