@@ -109,6 +109,10 @@ def test_the_example_runs(cli):
     assert found["best"]["config"]["lc"] + found["best"]["config"]["lp"] <= 4
     assert "compress" in Path(found["report"]).read_text()
     assert json.loads(ended.out)["noise"] > 0  # the clock is asked too
+    told = cli.run("minimize", EXAMPLES / "compress.py", *options[:-1], "--no-report")
+    assert told.status == 0, told.err
+    assert "best     -1." in told.out
+    assert cli.run("show", "compress").status == 0
 
 
 def test_the_example_with_two_objectives_runs(cli):
@@ -125,4 +129,6 @@ def test_the_example_with_two_objectives_runs(cli):
     assert "points: error, leaves" in shown.out
     more = cli.run("minimize", EXAMPLES / "tree.py", *options, "--evaluations", 65, "--no-report")
     assert more.status == 0, more.err
-    assert "front " in more.out
+    listed = [line for line in more.out.splitlines() if "(evaluation" in line]
+    assert len(listed) > 3
+    assert len({line.split("(")[0] for line in listed}) == len(listed)  # no two alike

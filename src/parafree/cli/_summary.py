@@ -45,19 +45,19 @@ def minimum_lines(
     """Return the best point, and the front where there are several objectives."""
     if best is None or best.loss is None:
         return ["best     nothing yet: no evaluation gave a finite value"]
-    named = [f"{name} {number(best.metrics[name])}" for name in goals.names] if best.metrics else []
     value = f"{number(best.loss)} ± {number(error)}" if error else number(best.loss)
     said = f"{value} (evaluation {best.id})"
-    if not goals.plain:
+    if not goals.plain:  # then all that is asked of is among the figures
+        named = [f"{name} {number(best.metrics[name])}" for name in goals.names]
         said = f"{', '.join(named)} (evaluation {best.id})"
     kept = goals.kept(goals.outcome(best.metrics)) if goals.limits else True
     out = [f"best     {said}" if kept else f"nearest  {said} breaks a limit"]
     out += _settings(best.hparams)
     if goals.several:
-        shown = [front[i * (len(front) - 1) // (_FRONT - 1)] for i in range(_FRONT)]
-        shown = list(front) if len(front) <= _FRONT else shown
-        out.append(f"front    {len(front):,} points: {', '.join(goals.objectives)}")
-        for trial in shown:
+        differ = list({tuple(t.metrics[o] for o in goals.objectives): t for t in front}.values())
+        some = [differ[i * (len(differ) - 1) // (_FRONT - 1)] for i in range(_FRONT)]
+        out.append(f"front    {len(differ):,} different points: {', '.join(goals.objectives)}")
+        for trial in differ if len(differ) <= _FRONT else some:
             values = "  ".join(f"{number(trial.metrics[name]):>10}" for name in goals.objectives)
             out.append(f"           {values}  (evaluation {trial.id})")
     return out
