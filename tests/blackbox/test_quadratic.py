@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,14 @@ def data(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rng.normal(size=(n, D)), rng.normal(size=n), rng.normal(size=(D, D))
 
 
+def fitted(x: Any, values: Any, axes: Any, judged: Any = None) -> tuple[Quadratic, Any]:
+    """The model of one figure, and what it says of points that are left out."""
+    values = jnp.asarray(values)
+    x, axes = jnp.asarray(x), jnp.asarray(axes)
+    model, left_out = fit(x, values[:, None], values, axes, judged)
+    return model.figure(0), left_out[:, 0]
+
+
 def test_reference_weighted_ridge_regression_on_monomials() -> None:
     """With fewer, as many and more points than coefficients."""
     for n in (5, COEFFICIENTS, 30):
@@ -46,7 +55,7 @@ def test_reference_weighted_ridge_regression_on_monomials() -> None:
         coefficients = np.linalg.solve(
             z.T * weights @ z + np.eye(COEFFICIENTS), z.T * weights @ values
         )
-        model, _ = fit(jnp.asarray(x), jnp.asarray(values), jnp.asarray(axes))
+        model, _ = fitted(x, values, axes)
         new = np.random.default_rng(1).normal(size=(6, D))
         expected = features((new - x[values.argmin()]) @ np.linalg.inv(axes).T) @ coefficients
         # The constant is shrunk towards the lowest value, which is 0 for the model.
@@ -58,7 +67,7 @@ def test_a_quadratic_is_found_as_far_as_the_ridge_allows() -> None:
     x, _, axes = data(25)
     curvature = np.diag([1.0, 10.0, 100.0])
     values = np.einsum("ni,ij,nj->n", x - 0.5, curvature, x - 0.5) + 7
-    model, _ = fit(jnp.asarray(x), jnp.asarray(values), jnp.asarray(axes))
+    model, _ = fitted(x, values, axes)
     back = np.asarray(model.inverse).T @ np.asarray(model.curvature) @ np.asarray(model.inverse)
     np.testing.assert_allclose(back * float(model.unit) / 2, curvature, rtol=1e-4, atol=1e-4)
     found = model.lowest(jnp.zeros(D), jnp.eye(D), 10.0)
@@ -70,22 +79,38 @@ def test_what_is_left_out_is_what_the_other_points_say() -> None:
     x, values, axes = data(8)
     known = jnp.asarray(np.append(values, np.inf))  # a point that does not count changes nothing
     x = jnp.asarray(np.concatenate([x, np.full((1, D), 9.0)]))
-    model, left_out = fit(x, known, jnp.asarray(axes))
+    model, left_out = fitted(x, known, axes)
     q = (np.asarray(x)[:8] - np.asarray(model.centre)) @ np.asarray(model.inverse).T
-    y, order = (values - values.min()) / float(model.unit), values.argsort().argsort()
+    y, order = values - values.min(), values.argsort().argsort()
     kernel = 1000 + 10 * q @ q.T + (q @ q.T) ** 2
     kernel += np.diag(np.diag(kernel) * 1e-9 / (20 - 19 * order / 7))
     for i in range(8):
         others = np.delete(np.arange(8), i)
         said = kernel[i, others] @ np.linalg.solve(kernel[np.ix_(others, others)], y[others])
-        assert float(left_out[i]) == pytest.approx(said, rel=1e-4, abs=1e-5)
+        assert float(left_out[i] - values.min()) == pytest.approx(said, rel=1e-4, abs=1e-5)
+
+
+def test_several_figures_are_modelled_each_as_if_it_were_alone() -> None:
+    """With the weights of the first."""
+    x, values, axes = data(14)
+    other = np.sin(x.sum(axis=1)) * 1e3 + 5
+    figures = jnp.asarray(np.stack([values, other], axis=1))
+    models, left_out = fit(jnp.asarray(x), figures, jnp.asarray(values), jnp.asarray(axes))
+    new = jnp.asarray(np.random.default_rng(1).normal(size=(6, D)))
+    for i in range(2):
+        alone, said = fit(jnp.asarray(x), figures[:, i : i + 1], figures[:, 0], jnp.asarray(axes))
+        one = alone.figure(0)
+        np.testing.assert_allclose(
+            models.expected(new)[:, i], one.offset + one.unit * one.guess(new)
+        )
+        np.testing.assert_allclose(left_out[:, i], said[:, 0])
 
 
 @pytest.mark.parametrize("judged", [5, 32, 33, 40])
 def test_of_those_that_are_judged_it_says_what_it_says_of_all(judged: int) -> None:
     x, values, axes = map(jnp.asarray, data(40))
-    whole, all_of_them = fit(x, values, axes)
-    model, some = fit(x, values, axes, jnp.int32(judged))
+    whole, all_of_them = fitted(x, values, axes)
+    model, some = fitted(x, values, axes, jnp.int32(judged))
     np.testing.assert_allclose(some[:judged], all_of_them[:judged], rtol=1e-6)
     np.testing.assert_array_equal(model.curvature, whole.curvature)
 

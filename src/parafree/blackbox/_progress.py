@@ -134,10 +134,13 @@ def settle(old: Progress, new: Progress, learned: jax.Array) -> Progress:
 
     Otherwise nothing changes but the status, which is NOT_FINITE unless the search has ended.
     """
-    over = ended(old)
-    status = jnp.where(over, old.status, jnp.int32(Status.NOT_FINITE))
-    quiet = old._replace(status=status)
-    return jax.tree.map(lambda x, y: jnp.where(learned & ~over, x, y), new, quiet)
+    return jax.tree.map(lambda x, y: jnp.where(learned & ~ended(old), x, y), new, unchanged(old))
+
+
+def unchanged(progress: Progress) -> Progress:
+    """Return the progress after a batch that taught nothing: NOT_FINITE unless it has ended."""
+    status = jnp.where(ended(progress), progress.status, jnp.int32(Status.NOT_FINITE))
+    return progress._replace(status=status)
 
 
 def report(values: jax.Array, deviation: jax.Array, status: jax.Array) -> Info:

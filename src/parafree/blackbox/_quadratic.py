@@ -1,4 +1,4 @@
-"""A quadratic model of the values at points that were evaluated, and where it is lowest.
+"""A quadratic model of figures at points that were evaluated, and where it is lowest.
 
 It is a ridge regression with a quadratic kernel, in coordinates in which the distribution of the
 search is round: with fewer points than a quadratic has coefficients it takes the one that curves
@@ -25,7 +25,10 @@ _FEW = 32  # points of which it costs next to nothing to say what the others say
 
 
 class Quadratic(NamedTuple):
-    """What values are expected at x; d coordinates."""
+    """What values are expected at x; d coordinates.
+
+    Of several figures all but the first two fields have an axis for them in front.
+    """
 
     centre: jax.Array  # (d,), the lowest point known
     inverse: jax.Array  # (d, d), q = inverse (x - centre) are the coordinates of the model
@@ -39,6 +42,16 @@ class Quadratic(NamedTuple):
         """Return the model (n,) at x (n, d), in its unit above its offset."""
         q = (x - self.centre) @ self.inverse.T
         return self.constant + q @ self.slope + jnp.sum((q @ self.curvature) * q, axis=1) / 2
+
+    def figure(self, i: int) -> Quadratic:
+        """Return the model of one of several figures."""
+        return Quadratic(self.centre, self.inverse, *(part[i] for part in self[2:]))
+
+    def expected(self, x: jax.Array) -> jax.Array:
+        """Return what is expected (n, c) of several figures at x (n, d), in their own units."""
+        one = Quadratic(None, None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
+        above = jax.vmap(Quadratic.guess, (one, None), 1)(self, x)
+        return self.offset + self.unit * above
 
     def lowest(self, mean: jax.Array, axes: jax.Array, radius: Any) -> jax.Array:
         """Return the point mean + axes z at which the model is lowest, |z| <= radius.
@@ -89,47 +102,52 @@ def aim(model: Quadratic, where: Frame, mean: jax.Array, axes: jax.Array, radius
     return jnp.where(jnp.isfinite(found).all(), found, first)
 
 
-def flat(dimension: int, dtype: Any) -> Quadratic:
+def flat(dimension: int, figures: int, dtype: Any) -> Quadratic:
     """Return a model that knows nothing."""
-    zero, row = jnp.zeros((), dtype), jnp.zeros(dimension, dtype)
+    row, rows = jnp.zeros(dimension, dtype), jnp.zeros((figures, dimension), dtype)
     square = jnp.zeros((dimension, dimension), dtype)
-    return Quadratic(row, square, zero, row, square, zero, zero + 1)
+    squares, zeros = jnp.zeros((figures, dimension, dimension), dtype), jnp.zeros(figures, dtype)
+    return Quadratic(row, square, zeros, rows, squares, zeros, zeros + 1)
 
 
 def fit(
-    x: jax.Array, values: jax.Array, axes: jax.Array, judged: Any = None
+    x: jax.Array, figures: jax.Array, values: jax.Array, axes: jax.Array, judged: Any = None
 ) -> tuple[Quadratic, jax.Array]:
-    """Return the model of points, and what it says of each one when fitted to the others.
+    """Return the model of points, and what (n, c) it expects of each when fitted to the others.
 
     Args:
         x: (n, d), points; at least one counts.
-        values: (n,), +inf where a point does not count.
+        figures: (n, c), what is modelled.
+        values: (n,), the lower the more a point counts; +inf where it does not.
         axes: (d, d), columns that are one deviation of the search long.
         judged: of how many, the first ones, it has to say so; all by default. May be traced.
     """
     known = jnp.isfinite(values)
     count = jnp.sum(known, dtype=jnp.int32)
-    low, rank = jnp.min(values), ranks(values)
+    rank = ranks(values)
     share = rank.astype(values.dtype) / jnp.maximum(count - 1, 1).astype(values.dtype)
     weights = _HEAVIEST + (1 - _HEAVIEST) * jnp.minimum(share, 1)
-    unit = jnp.min(jnp.where(rank == count // 2, values, jnp.inf)) - low
-    highest = jnp.max(jnp.where(known, values, low))
-    unit = jnp.where(jnp.isfinite(unit) & (unit > 0), unit, highest - low)
+    i = jnp.argmin(values)
+    offset = jnp.where(known[i], figures[i], 0)
+    above = jnp.where(known[:, None], figures - offset, 0)
+    unit = jnp.max(jnp.where((rank == count // 2)[:, None], jnp.abs(above), 0), axis=0)
+    unit = jnp.where(unit > 0, unit, jnp.max(jnp.abs(above), axis=0))
     unit = jnp.where(unit > 0, unit, jnp.ones_like(unit))
-    y = jnp.where(known, (values - low) / unit, 0)
+    y = above / unit
 
-    centre, inverse = x[jnp.argmin(values)], jnp.linalg.inv(axes)
+    centre, inverse = x[i], jnp.linalg.inv(axes)
     q = jnp.where(known[:, None], (x - centre) @ inverse.T, 0)
     dual, left_out = _regressed(q, y, known, weights, len(y) if judged is None else judged)
-    curvature = 2 * _SQUARE * (q.T * dual) @ q
-    constant, slope = _CONSTANT * jnp.sum(dual), _LINEAR * dual @ q
-    return Quadratic(centre, inverse, constant, slope, curvature, low, unit), left_out
+    curvature = 2 * _SQUARE * jax.vmap(lambda each: (q.T * each) @ q, in_axes=1)(dual)
+    constant, slope = _CONSTANT * jnp.sum(dual, axis=0), _LINEAR * dual.T @ q
+    model = Quadratic(centre, inverse, constant, slope, curvature, offset, unit)
+    return model, offset + unit * left_out
 
 
 def _regressed(
     q: jax.Array, y: jax.Array, known: jax.Array, weights: jax.Array, judged: Any
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the weights of the points' kernels (n,), and what is said of each by the others."""
+    """Return the weights of the points' kernels (n, c), and what is said of each by the others."""
     inner = q @ q.T
     kernel = _CONSTANT + _LINEAR * inner + _SQUARE * inner**2
     ridge = max(_RIDGE, 100 * float(jnp.finfo(y.dtype).eps))
@@ -138,10 +156,10 @@ def _regressed(
     # The last comes first, so that those that are judged stand in the factor's last corner.
     whole = (kernel + jnp.diag(jnp.where(known, own, 1)))[::-1, ::-1]
     root = jnp.linalg.cholesky(whole)
-    part = jax.lax.linalg.triangular_solve(root, y[::-1, None], lower=True, left_side=True)
+    part = jax.lax.linalg.triangular_solve(root, y[::-1], lower=True, left_side=True)
     dual = jax.lax.linalg.triangular_solve(
         root, part, lower=True, left_side=True, transpose_a=True
-    )[::-1, 0]
+    )[::-1]
     n, few = len(y), min(_FEW, len(y))
     if few < n:
         own = jax.lax.cond(
@@ -152,7 +170,7 @@ def _regressed(
         )
     else:
         own = _precisions(root)
-    return dual, y - dual / own
+    return dual, y - dual / own[:, None]
 
 
 def _precisions(root: jax.Array) -> jax.Array:

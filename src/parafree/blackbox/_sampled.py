@@ -29,6 +29,7 @@ from parafree.blackbox._progress import (
     fresh,
     judge_steps,
     report,
+    unchanged,
     worse,
 )
 from parafree.blackbox._ranking import clean
@@ -217,10 +218,7 @@ class Sampled(eqx.Module):
 
 def _barren(state: Any) -> Any:
     """Return the state after a generation of which nothing is learned."""
-    progress = state.core.progress
-    status = jnp.where(ended(progress), progress.status, jnp.int32(Status.NOT_FINITE))
-    progress = progress._replace(status=status)
-    return state._replace(core=state.core._replace(progress=progress))
+    return state._replace(core=state.core._replace(progress=unchanged(state.core.progress)))
 
 
 def moves(where: Frame, mean: jax.Array, deviation: jax.Array) -> jax.Array:

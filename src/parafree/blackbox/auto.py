@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from parafree.blackbox._frame import Frame, frame
 from parafree.blackbox._kinds import kinds_of
+from parafree.blackbox._limited import Limited, LimitedState, Nearest, check_limits
 from parafree.blackbox._restarts import RestartInfo, Restarting, RestartState
 from parafree.blackbox._sampled import Sampled
 from parafree.blackbox.bipop import BIPOP
@@ -33,21 +34,23 @@ _DOUBLINGS = 5  # of the population where each evaluation is asked for by name
 class Auto(eqx.Module):
     """Minimise without choosing a method: it looks at the dimension, and restarts.
 
-    Up to a hundred parameters a whole covariance is learned, beyond that two directions of past
-    success. A run that has ended begins again elsewhere, with larger populations and with small
-    ones in turn. Where batches are small, each candidate counts, and a quadratic model spares
-    evaluations.
+    Up to a hundred parameters a whole covariance is learned, beyond that some twenty directions of
+    past success. A run that has ended begins again elsewhere, with larger populations and with
+    small ones in turn. Where batches are small, each candidate counts, and quadratic models spare
+    evaluations. Where figures have limits, an augmented Lagrangian makes an order of them.
 
     Args:
         batch: candidates in a batch, at least 1 (1 is taken as 2), for example twice as many as
             there are workers; static. ``None``, for values that cost next to nothing, takes whole
             generations and no model.
+        limits: how many figures beside the value have to stay at most 0; static. If there are any,
+            values are told as (n, 1 + limits).
 
     Returns:
         An ask-and-tell method. ``info`` is that of a method with restarts.
 
     Raises:
-        MethodError: ``batch`` is no whole number of at least 1.
+        MethodError: ``batch`` is no whole number of at least 1, or ``limits`` none of at least 0.
 
     Cost:
         That of the method within; see :class:`parafree.blackbox.BIPOP` and, where a batch is given,
@@ -71,8 +74,10 @@ class Auto(eqx.Module):
     """
 
     batch: int | None = eqx.field(default=None, static=True)
+    limits: int = eqx.field(default=0, static=True)
 
     def __check_init__(self) -> None:
+        check_limits(self.limits, "Auto")
         if self.batch is not None and (type(self.batch) is not int or self.batch < 1):
             raise MethodError(
                 f"batch is {self.batch!r}",
@@ -102,7 +107,7 @@ class Auto(eqx.Module):
 
     # What a search that hands out candidates one by one needs ------------------------------
 
-    def method(self, where: Frame) -> Restarting | Surrogate:
+    def method(self, where: Frame) -> Restarting | Surrogate | Limited:
         """Return the method that searches in a frame."""
         # The best step on a sphere falls with the root of the dimension.
         spread = min(1.0, math.sqrt(_MODELLED / where.dimension))
@@ -113,22 +118,27 @@ class Auto(eqx.Module):
             kind = CMAES if where.dimension <= _FULL else LMCMA
         size = kind().size(where.dimension)
         if self.batch is None or where.dimension > _MODELLED:
-            return BIPOP(kind(population=max(size, self.batch or 0), spread=spread))
+            restarts = BIPOP(kind(population=max(size, self.batch or 0), spread=spread))
+            return Limited(restarts, self.limits) if self.limits else restarts
         batch = max(2, self.batch)
         batches = max(2, -(-size // batch))
-        return Surrogate(BIPOP(kind(population=batches * batch), doublings=_DOUBLINGS), batch)
+        restarts = BIPOP(kind(population=batches * batch), doublings=_DOUBLINGS)
+        return Surrogate(restarts, batch, limits=self.limits)
 
     def describe(self, state: Any) -> str:
         """Return the name of the method that searches."""
         within = self._within(state)
-        modelled = isinstance(within, Surrogate)
-        runs = type(within.method if modelled else within).__name__
-        name = f"{runs} restarts of {type(self._sampled(state)).__name__}"
-        return f"{name} with a quadratic model" if modelled else name
+        runs = within if isinstance(within, Restarting) else within.method
+        name = f"{type(runs).__name__} restarts of {type(runs.method).__name__}"
+        return f"{name} with a quadratic model" if isinstance(within, Surrogate) else name
 
     def runs(self, state: Any) -> RestartState:
-        """Return the runs of a search, whether it has a model or not."""
-        return state.runs if isinstance(state, SurrogateState) else state
+        """Return the runs of a search, whether it has models and limits or not."""
+        return state.runs if isinstance(state, SurrogateState | LimitedState) else state
+
+    def nearest(self, state: Any) -> Nearest | None:
+        """Return what is known of the best point where figures have limits."""
+        return getattr(state, "nearest", None)
 
     def draws(self, state: Any) -> jax.Array:
         """Return the numbers (n, draws) that make the candidates asked for last."""
@@ -169,9 +179,9 @@ class Auto(eqx.Module):
 
     def _sampled(self, state: Any) -> Sampled:
         within = self._within(state)
-        return (within.method if isinstance(within, Surrogate) else within).method
+        return (within if isinstance(within, Restarting) else within.method).method
 
-    def _within(self, state: Any) -> Restarting | Surrogate:
+    def _within(self, state: Any) -> Restarting | Surrogate | Limited:
         return self.method(self.runs(state).inner.core.frame)
 
 

@@ -13,6 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from parafree.blackbox import _lagrangian
+from parafree.blackbox._lagrangian import Lagrangian
+from parafree.blackbox._limited import Nearest, begin_nearest, check_limits, cleaned, lowest_within
+from parafree.blackbox._multipliers import aim_within
 from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit, flat
 from parafree.blackbox._restarts import RestartInfo, Restarting, RestartState
 from parafree.blackbox._sampled import choose
@@ -32,10 +36,12 @@ class SurrogateState(NamedTuple):
 
     runs: RestartState  # its draws behind the known ones wait, the most promising first
     x: jax.Array  # (m, d), the latest points of this run, the newest first
-    values: jax.Array  # (m,), +inf where there is none, or where it was not finite
-    model: Quadratic
+    figures: jax.Array  # (m, 1 + limits), values first; +inf where there is none, or not finite
+    model: Quadratic  # of the figures
     usable: jax.Array  # (), bool, the model knows something
     aim: jax.Array  # (draws,), of the point where the model is lowest
+    order: Lagrangian | None  # of the present run, where there are limits
+    nearest: Nearest | None
 
 
 class Surrogate(eqx.Module):
@@ -52,6 +58,8 @@ class Surrogate(eqx.Module):
         trust: the rank correlation (Kendall's tau) from which on the model is believed; a leaf.
         reach: how far from the mean the model is believed when it is minimised, in units of the
             root of the dimension, deviations of the distribution; a leaf.
+        limits: how many figures beside the value have to stay at most 0; static. If there are any,
+            values are told as (n, 1 + limits).
 
     Returns:
         An ask-and-tell method. ``info`` is that of a method with restarts.
@@ -84,8 +92,10 @@ class Surrogate(eqx.Module):
     batch: int = eqx.field(default=2, static=True)
     trust: Any = 0.6
     reach: Any = 1.0
+    limits: int = eqx.field(default=0, static=True)
 
     def __check_init__(self) -> None:
+        check_limits(self.limits, "Surrogate")
         if not isinstance(getattr(self.method, "method", None), CMAES | CatCMAES):
             raise MethodError(
                 "a model needs restarts of CMA-ES",
@@ -110,9 +120,12 @@ class Surrogate(eqx.Module):
         asked = jnp.zeros((batch, width), dtype)
         runs = runs._replace(inner=self._sampled.begin(core._replace(asked=asked)))
         kept = max(min(int(_KEPT * (d + 1) * (d + 2) / 2), _MOST), 2 * batch)
-        x, values = jnp.zeros((kept, d), dtype), jnp.full(kept, jnp.inf, dtype)
-        aim = jnp.zeros(width, dtype)
-        return SurrogateState(runs, x, values, flat(d, dtype), jnp.bool_(False), aim)
+        x, figures = jnp.zeros((kept, d), dtype), jnp.full((kept, 1 + self.limits), jnp.inf, dtype)
+        aim, model = jnp.zeros(width, dtype), flat(d, 1 + self.limits, dtype)
+        order = _lagrangian.begin(d, self.limits, dtype) if self.limits else None
+        nearest = begin_nearest(runs, self.limits) if self.limits else None
+        usable = jnp.bool_(False)
+        return SurrogateState(runs, x, figures, model, usable, aim, order, nearest)
 
     def ask(self, key: jax.Array, state: SurrogateState) -> tuple[Any, SurrogateState]:
         """Return a batch of candidates and the state that remembers them."""
@@ -135,39 +148,63 @@ class Surrogate(eqx.Module):
         """Take in the values of the candidates asked for last, in their order."""
         method, runs = self._sampled, state.runs
         inner, restarts = runs.inner, runs.restarts
-        values = method.note(inner, inner.core.asked, values)
+        figures = cleaned(method, inner, values, self.limits)
         x = inner.core.frame.inside(method.place(inner, inner.core.asked))
-        kept = state.values.shape[0]
+        kept = state.figures.shape[0]
         state = state._replace(
             x=jnp.concatenate([x, state.x])[:kept],
-            values=jnp.concatenate([values, state.values])[:kept],
+            figures=jnp.concatenate([figures, state.figures])[:kept],
+            nearest=None if state.nearest is None else state.nearest.after(x, figures),
         )
-        runs = self.method.take(runs, values)
-        latest = self._latest(runs, x.dtype)
-        model, left_out = fit(state.x, state.values, method.axes(inner), latest)
-        place = jnp.arange(kept).astype(x.dtype)
-        counted = (place < latest) & jnp.isfinite(state.values)
-        trusted = agreement(left_out, state.values, counted) >= jnp.asarray(self.trust, x.dtype)
-        usable = jnp.isfinite(model.constant) & (jnp.sum(jnp.isfinite(state.values)) > 2)
-        usable &= jnp.isfinite(model.curvature).all()
+        told, order = figures[:, 0], state.order
+        if order is not None:
+            told, order = _lagrangian.judge(order, figures, state.figures, runs.filled == 0)
+        state = state._replace(runs=self.method.take(runs, told), order=order)
+        runs = state.runs
+        model, trusted = self._fitted(state)
+        usable = jnp.isfinite(model.constant).all() & jnp.isfinite(model.curvature).all()
+        usable &= jnp.sum(jnp.isfinite(state.figures).all(axis=1)) > 2
         whole = (trusted & usable) | (runs.filled >= runs.run.population)
-        runs, info = self.method.go_on(self._completed(runs, model, whole & usable), values, whole)
+        completed = self._completed(state, model, whole & usable)
+        runs, info = self.method.go_on(completed, told, whole)
         over = runs.restarts > restarts
         state = state._replace(
             runs=runs,
-            values=jnp.where(over, jnp.inf, state.values),
+            figures=jnp.where(over, jnp.inf, state.figures),
             model=choose(usable, model, state.model),
             usable=usable & ~over,
+            order=self._ordered(state, whole, over),
         )
         # Only the first batch of a generation asks for it.
         wanted = state.usable & (state.runs.filled == 0)
         nothing = jnp.zeros_like(state.aim)
         aim = jax.lax.cond(wanted, lambda: self._aim(state), lambda: nothing)
-        return state._replace(aim=aim), info
+        value = lowest_within(figures) if self.limits else info.value
+        return state._replace(aim=aim), info._replace(value=value)
 
     def best(self, state: SurrogateState) -> Any:
-        """Return the candidate with the smallest value; the start before there is one."""
-        return self.method.best(state.runs)
+        """Return the candidate with the smallest value; the start before there is one.
+
+        With limits it is the best one within them, or the nearest to them.
+        """
+        if state.nearest is None:
+            return self.method.best(state.runs)
+        return state.runs.inner.core.frame.point(state.nearest.x)
+
+    # Limits ---------------------------------------------------------------------------------
+
+    def _worth(self, state: SurrogateState, figures: jax.Array) -> jax.Array:
+        """Return what figures (n, 1 + limits) are worth; +inf where they are not known."""
+        return figures[:, 0] if state.order is None else _lagrangian.worth(state.order, figures)
+
+    def _ordered(self, state: SurrogateState, whole: jax.Array, over: jax.Array) -> Any:
+        """Return the order of what comes next: after a whole generation, or of a new run."""
+        if state.order is None:
+            return None
+        d, dtype = state.x.shape[1], state.x.dtype
+        learn = lambda order: _lagrangian.learn(order, state.figures, d)  # noqa: E731
+        order = jax.lax.cond(whole, learn, lambda order: order, state.order)
+        return choose(over, _lagrangian.begin(d, self.limits, dtype), order)
 
     # The model ------------------------------------------------------------------------------
 
@@ -191,7 +228,7 @@ class Surrogate(eqx.Module):
             known = (place < runs.filled)[:, None]
             old = jax.lax.dynamic_slice(draws, at, (rows, width))
             new = jnp.where(known, old, self._within(runs.inner, fresh))
-            height = state.model.guess(method.place(runs.inner, new))
+            height = self._worth(state, state.model.expected(method.place(runs.inner, new)))
             height = jnp.where(state.usable, height, jnp.zeros_like(height))
             # What is no number comes last, as do those that this generation has no room for.
             wanted = (place < runs.run.population) & (height < top)
@@ -211,18 +248,28 @@ class Surrogate(eqx.Module):
     def _sampled(self) -> CMAES | CatCMAES:
         return cast("CMAES | CatCMAES", self.method.method)
 
-    def _latest(self, runs: RestartState, dtype: Any) -> jax.Array:
-        """Return how many of the latest points the model is judged by."""
+    def _fitted(self, state: SurrogateState) -> tuple[Quadratic, jax.Array]:
+        """Return a model, and whether it orders the latest points as they are ordered."""
+        runs, dtype = state.runs, state.x.dtype
         known, population = runs.filled.astype(dtype), runs.run.population.astype(dtype)
-        return jnp.maximum(_JUDGED, jnp.minimum(1.2 * known, 0.75 * population))
+        latest = jnp.maximum(_JUDGED, jnp.minimum(1.2 * known, 0.75 * population))
+        worth = self._worth(state, state.figures)
+        axes = self._sampled.axes(runs.inner)
+        model, left_out = fit(state.x, state.figures, worth, axes, latest)
+        counted = (jnp.arange(len(worth)).astype(dtype) < latest) & jnp.isfinite(worth)
+        agreed = agreement(self._worth(state, left_out), worth, counted)
+        return model, agreed >= jnp.asarray(self.trust, dtype)
 
-    def _completed(self, runs: RestartState, model: Quadratic, whole: jax.Array) -> RestartState:
+    def _completed(self, state: SurrogateState, model: Quadratic, whole: jax.Array) -> RestartState:
         """Return the runs with values of the model where a whole generation has none."""
+        runs = state.runs
 
         def filled(values: jax.Array) -> jax.Array:
-            guess = model.guess(self._sampled.place(runs.inner, runs.draws))
+            figures = model.expected(self._sampled.place(runs.inner, runs.draws))
+            order = state.order
+            told = figures[:, 0] if order is None else _lagrangian.squeezed(order, figures)
             waiting = jnp.arange(values.shape[0], dtype=jnp.int32) >= runs.filled
-            return jnp.where(waiting, model.offset + model.unit * guess, values)
+            return jnp.where(waiting, told, values)
 
         return runs._replace(values=jax.lax.cond(whole, filled, lambda v: v, runs.values))
 
@@ -234,11 +281,13 @@ class Surrogate(eqx.Module):
         return jnp.where(changed, self._sampled.draws_at(inner, moved), draws)
 
     def _aim(self, state: SurrogateState) -> jax.Array:
-        """Return the draws of the point where the model is lowest, not too far away."""
+        """Return the draws of the point where the model is lowest within limits, not too far."""
         inner = state.runs.inner
         where, dtype = inner.core.frame, state.aim.dtype
         reach = jnp.asarray(self.reach, dtype) * jnp.sqrt(jnp.asarray(where.dimension, dtype))
-        x = aim(state.model, where, inner.core.mean, self._sampled.axes(inner), reach)
+        around = where, inner.core.mean, self._sampled.axes(inner), reach
+        model = state.model
+        x = aim_within(model, *around) if self.limits else aim(model.figure(0), *around)
         draws = self._sampled.draws_at(inner, x[None])[0]
         return jnp.where(state.usable & jnp.isfinite(draws).all(), draws, jnp.zeros_like(draws))
 

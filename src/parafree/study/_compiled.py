@@ -24,7 +24,7 @@ from parafree.blackbox.auto import Auto
 from parafree.core.errors import TrainableError
 from parafree.core.keys import key_from_names
 from parafree.core.space import Space
-from parafree.study._compiled_limits import Limited, begin, judge, outcomes_of
+from parafree.study._compiled_limits import outcomes_of
 from parafree.study._goals import PLAIN, Goals
 from parafree.study._ground import Ground
 from parafree.study._saving import read_state, write_state
@@ -41,7 +41,6 @@ class Carry(NamedTuple):
     run: jax.Array  # (), the best value of the present run
     runs: jax.Array  # (_KEPT,), the best values of the latest runs that have ended
     ended: jax.Array  # (statuses,), int32, how many runs have ended with each
-    limited: Limited | None = None  # where figures have limits
 
 
 class Compiled:
@@ -56,15 +55,16 @@ class Compiled:
     """
 
     def __init__(self, f: Any, space: Space, seed: int, file: Path, goals: Goals = PLAIN) -> None:
-        self._method, self._ground, self._file, self._goals = Auto(), Ground(space), file, goals
+        self._method = Auto(limits=len(goals.limits))
+        self._ground, self._file, self._goals = Ground(space), file, goals
         value = self._ground.of_candidate(f if goals.plain else outcomes_of(f, goals))
         self._key = key_from_names(seed, "minimize", "batches")
         begin = time.monotonic()
-        start = jax.jit(partial(_begin, self._method, self._ground, len(goals.limits)))
+        start = jax.jit(partial(_begin, self._method, self._ground))
         self._template = jax.eval_shape(start, self._key)
         self.size = self._method.draws(self._template.state).shape[0]
         most, goal = jnp.int32(0), jnp.zeros((), self._template.run.dtype)
-        advance = jax.jit(partial(_advance, self._method, value, self._ground), donate_argnums=0)
+        advance = jax.jit(partial(_advance, self._method, value), donate_argnums=0)
         self._advance = advance.lower(self._template, self._key, most, goal).compile()
         self.carry: Carry = start(self._key)
         self.name = self._method.describe(self.carry.state)
@@ -80,22 +80,21 @@ class Compiled:
     @property
     def value(self) -> float:
         """The best value so far within all limits; infinite before there was one."""
-        return float(_best(self.carry))
+        return float(_best(self._method, self.carry))
 
     def figures(self) -> dict[str, float]:
         """Return the figures of the configuration that is best, where any has a limit."""
-        if self.carry.limited is None or not np.isfinite(self.carry.limited.violation):
+        nearest = self._method.nearest(self.carry.state)
+        if nearest is None or not np.isfinite(nearest.violation):
             return {}
-        value, *excesses = np.asarray(self.carry.limited.outcome, float).tolist()
+        value, *excesses = np.asarray(nearest.figures, float).tolist()
         pairs = zip(self._goals.limits, excesses, strict=True)
         named = {limit.name: limit.value(excess) for limit, excess in pairs}
         return {self._goals.objectives[0]: value} | named
 
     def config(self) -> dict[str, Any]:
         """Return the configuration of the best value, or that which is least beyond the limits."""
-        limited = self.carry.limited
-        best = limited.point if limited is not None else self._method.best(self.carry.state)
-        return self._ground.config(jax.device_get(best))
+        return self._ground.config(jax.device_get(self._method.best(self.carry.state)))
 
     def advance(self, most: int, goal: float) -> None:
         """Go on for about half a second.
@@ -156,12 +155,12 @@ class Compiled:
     @property
     def restarts(self) -> int:
         """How many runs have ended."""
-        return int(self.carry.state.restarts)
+        return int(self._method.runs(self.carry.state).restarts)
 
     @property
     def population(self) -> int:
         """How large a generation is now."""
-        return int(self.carry.state.run.population)
+        return int(self._method.runs(self.carry.state).run.population)
 
     @property
     def bests(self) -> list[float]:
@@ -176,26 +175,24 @@ class Compiled:
         return {Status(i).name: count for i, count in enumerate(counts) if count}
 
 
-def _begin(method: Auto, ground: Ground, limits: int, key: jax.Array) -> Carry:
+def _begin(method: Auto, ground: Ground, key: jax.Array) -> Carry:
     state = method.init(key, ground.start)
-    top = jnp.full((), jnp.inf, state.best.value.dtype)
+    top = jnp.full_like(method.runs(state).best.value, jnp.inf)
     ended = jnp.zeros(len(Status), jnp.int32)
-    limited = begin(ground.dimension, limits, method.best(state), top.dtype) if limits else None
-    runs = jnp.full(_KEPT, jnp.inf, top.dtype)
-    return Carry(state, jnp.int32(0), top, runs, ended, limited)
+    return Carry(state, jnp.int32(0), top, jnp.full(_KEPT, top), ended)
 
 
-def _best(carry: Carry) -> Any:
+def _best(method: Auto, carry: Carry) -> Any:
     """Return the best value within all limits."""
-    if carry.limited is None:
-        return carry.state.best.value
-    return jnp.where(carry.limited.violation > 0, jnp.inf, carry.limited.outcome[0])
+    nearest = method.nearest(carry.state)
+    if nearest is None:
+        return method.runs(carry.state).best.value
+    return jnp.where(nearest.violation > 0, jnp.inf, nearest.figures[0])
 
 
 def _advance(
     method: Auto,
     value: Any,
-    ground: Ground,
     carry: Carry,
     key: jax.Array,
     most: jax.Array,
@@ -206,23 +203,16 @@ def _advance(
     def batch(carry: Carry) -> Carry:
         ask, tell = jax.random.split(jax.random.fold_in(key, carry.batches))
         candidates, state = method.ask(ask, carry.state)
-        values, limited, lowest = jax.vmap(value)(candidates), carry.limited, None
-        if limited is not None:
-            values, lowest, limited = judge(
-                limited, ground, candidates, values, state.run.population
-            )
-        before = state.restarts
-        state, info = method.tell(tell, state, candidates, values)
-        run = jnp.minimum(carry.run, info.value if lowest is None else lowest)
-        over = state.restarts > before
-        if limited is not None:
-            limited = limited.restarted(over, ground.dimension)
+        before = method.runs(state).restarts
+        state, info = method.tell(tell, state, candidates, jax.vmap(value)(candidates))
+        run = jnp.minimum(carry.run, info.value)
+        over = method.runs(state).restarts > before
         runs = jnp.where(over, carry.runs.at[before % _KEPT].set(run), carry.runs)
         ended = carry.ended.at[info.status].add(over.astype(jnp.int32))
         run = jnp.where(over, jnp.full_like(run, jnp.inf), run)
-        return Carry(state, carry.batches + 1, run, runs, ended, limited)
+        return Carry(state, carry.batches + 1, run, runs, ended)
 
     def goes_on(carry: Carry) -> jax.Array:
-        return (carry.batches < most) & (_best(carry) > goal)
+        return (carry.batches < most) & (_best(method, carry) > goal)
 
     return jax.lax.while_loop(goes_on, batch, carry)

@@ -60,11 +60,11 @@ class OnCube:
             u, draws, feasible = map(np.asarray, found)
         return u, draws, np.broadcast_to(feasible, len(u))
 
-    def learn(self, batch: int, draws: np.ndarray, values: np.ndarray) -> Learned:
-        """Tell the method a batch; return what that told."""
+    def learn(self, batch: int, draws: np.ndarray, outcomes: np.ndarray) -> Learned:
+        """Tell the method the values of a batch, and what has limits; return what that told."""
         with jax.enable_x64(True):
             key = self._key("tell", batch)
-            self._state, info = self._programs.learn(self._state, draws, values, key)
+            self._state, info = self._programs.learn(self._state, draws, outcomes, key)
             return Learned(*np.asarray(info).tolist())
 
     def move(self, u: np.ndarray) -> None:
@@ -120,10 +120,11 @@ def _programs(method: Auto, where: Space | int) -> _Programs:
             return candidates, draws, jnp.bool_(True)
         return where.encode(candidates), draws, where.feasible(candidates)
 
-    def learn(state: list[Any], draws: Any, values: Any, key: Any) -> tuple[list[Any], jax.Array]:
+    def learn(state: list[Any], draws: Any, outcomes: Any, key: Any) -> tuple[list[Any], jax.Array]:
         ask, tell = jax.random.split(jax.random.key(key))
         # For what else it draws, such as where it begins again.
         _, asked = method.ask(ask, jax.tree.unflatten(tree, state))
+        values = outcomes if method.limits else outcomes[:, 0]
         after, info = method.tell(tell, method.recall(asked, draws), None, values)
         return leaves(after), jnp.stack([info.population, info.restarts, info.status])
 

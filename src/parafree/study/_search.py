@@ -12,8 +12,7 @@ there is, after every other ten values or so one asks again for a point that loo
 mean of the distribution. Populations grow where candidates differ no more than noise does, unless
 values at the mean fall all the same.
 
-Where figures have limits, the method is told an order, which ``parafree.blackbox._lagrangian``
-makes of values and of how far they are beyond their limits.
+Where figures have limits, the method is told values and how far figures are beyond their limits.
 
 Everything is a function of the questions and answers in their order, so a replay of them rebuilds
 it to the last bit.
@@ -29,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from parafree.blackbox import Status, _lagrangian
+from parafree.blackbox import Status
 from parafree.blackbox.auto import Auto
 from parafree.core.space import Space
 from parafree.study._goals import PLAIN, Goals
@@ -99,14 +98,13 @@ class Search:
         self.population = 0
         self._space, self._seed, self._goals = space, seed, goals
         self._outcomes: dict[str, tuple[float, ...]] = {}  # the last of each configuration
-        self._tools = OnCube(Auto(None if goals.limits else batch), space, seed)
+        self._tools = OnCube(Auto(batch, len(goals.limits)), space, seed)
         self._queue: deque[_Candidate] = deque()  # to be handed out
         self._out: dict[int, _Candidate] = {}  # trial -> what it evaluates
         self._batches = self._strays = self._unclear = self._turn = 0
         self._lot: list[float] = []  # values of the latest batches
         self._middle = ""  # the mean of the distribution that was asked for last
         self._next_doubt = 1  # configurations after which noise is asked about
-        self._order = self._fresh_order()
         self._batch = self._new_batch()
         self._queue.extend(self._named(dict(config)) for config in first)
         if first:
@@ -213,14 +211,13 @@ class Search:
         if batch.size:
             n = batch.size
             outcomes = np.array(batch.outcomes[:n])
-            values = outcomes[:, 0]
-            told = self._tools.learn(batch.number, np.stack(batch.draws[:n]), self._rank(outcomes))
+            told = self._tools.learn(batch.number, np.stack(batch.draws[:n]), outcomes)
             self.population = int(told.population)
             if int(told.restarts) >= len(self.runs):
                 self.runs[-1].ended = Status(int(told.status)).name
                 self.runs.append(Run())
-                self._order = self._fresh_order()
-            self._lot.extend(values)
+                self._middle, self._unclear = "", 0  # of the run that is over
+            self._lot.extend(outcomes[:, 0])
         self._queue.clear()
         self._batch = self._new_batch()
         if not self.values.noisy or len(self._lot) >= _LOT:
@@ -229,22 +226,6 @@ class Search:
                 self._listen(np.array(self._lot))
             self._lot = []
             self._doubt()
-
-    def _fresh_order(self) -> _lagrangian.Lagrangian:
-        return _lagrangian.begin(self._space.dimension, len(self._goals.limits))
-
-    def _rank(self, outcomes: np.ndarray) -> np.ndarray:
-        """Return what the method is told of a batch: values, or numbers that are in their order."""
-        if not self._goals.limits:
-            return outcomes[:, 0]
-        told, self._order = _lagrangian.judge(
-            self._order,
-            outcomes[:, 0],
-            outcomes[:, 1:],
-            max(self.population, len(outcomes)),
-            self._space.dimension,
-        )
-        return told
 
     def _doubt(self) -> None:
         """Queue what is asked to learn about noise, before anything else."""
