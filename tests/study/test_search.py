@@ -29,6 +29,13 @@ def test_noise_that_falls_with_the_values_does_not_hold_the_search_up():
     assert median(lowest) < 1e-3
 
 
+def test_noise_that_stays_makes_populations_grow():
+    space = Space({f"x{i}": Real(-5, 5) for i in range(5)})
+    noise = random.Random(0)
+    value = lambda c: sum((x - 1) ** 2 for x in c.values()) + noise.gauss(0, 1)  # noqa: E731
+    assert _search(space, value, 1000, 0).population >= 64  # of 256; it begins with 8
+
+
 def test_a_mixed_run_goes_on_while_it_finds_lower_values():
     """What the model expects of candidates that were not evaluated does not count as found."""
     space = Space({f"n{i}": Int(0, 9) for i in range(5)} | {f"x{i}": Real(-5, 5) for i in range(3)})
