@@ -10,9 +10,11 @@ import pytest
 
 import parafree
 from parafree import Choice, Int, Real, Space
+from parafree.blackbox import Status
 from parafree.core.errors import StudyError, TrainableError
 from parafree.study import _compiled
 from parafree.study._traceable import written_in_jax
+from parafree.study.minimum import _ENDS
 from parafree.study.store import Store
 
 BOX = Space({f"x{i}": Real(-5, 5) for i in range(3)})
@@ -54,6 +56,21 @@ def test_runs_are_counted_with_how_they_ended_and_what_they_found(tmp_path):
     assert found.restarts >= 3
     assert found.found_again >= 1
     assert sum(found._facts.ends.values()) == found.restarts
+    assert "runs ended because" in found.explain()[1]
+
+
+@pytest.mark.slow
+def test_a_million_evaluations_are_a_journal_of_a_few_lines(tmp_path):
+    found = _minimize(bumps, tmp_path / "p.db", evaluations=1_000_000)
+    assert found.evaluations >= 1_000_000
+    assert found.restarts > 50
+    assert found.best.loss < 1e-4
+    assert len(found.trials) < 1000
+    assert (tmp_path / "p.db").stat().st_size < 5e6
+
+
+def test_every_end_has_words():
+    assert set(_ENDS) == {status.name for status in Status}
 
 
 def test_a_target_ends_it(tmp_path):

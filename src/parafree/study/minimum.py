@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from parafree.study._search import Search
 
 _ON_DEVICE = "compiled on the device"
+_ENDS = {  # by the name of their Status
+    "OK": "their share of evaluations was spent",
+    "NOT_FINITE": "no value was finite",
+    "SMALL_STEPS": "steps were too small",
+    "FLAT": "values did not differ",
+    "STAGNATED": "values did not fall",
+    "DIVERGED": "steps grew beyond all bounds",
+    "ILL_CONDITIONED": "the covariance was too narrow",
+}
 
 
 @dataclass(frozen=True)
@@ -148,10 +157,9 @@ class Minimum(Study):
         runs = _count(1 + facts.restarts, "run")
         lines = [f"{facts.method}, {facts.place}: {runs}, stopped by {self.reason}"]
         if facts.restarts:
-            named = Counter({name.lower().replace("_", " "): n for name, n in facts.ends.items()})
-            why = ", ".join(f"{number} of {name}" for name, number in named.most_common())
+            why = ", ".join(f"{_ENDS[name]} ({n})" for name, n in Counter(facts.ends).most_common())
             same = _count(1 + self.found_again, "run")
-            lines.append(f"{same} came to the best value; ends: {why}")
+            lines.append(f"{same} came to the best value; runs ended because {why}")
         else:
             lines.append("no run has ended, so a lower value may well be near")
         lines += _about_goals(self, facts.goals)
