@@ -72,13 +72,16 @@ class Surrogate(eqx.Module):
         is the number (d + 1) (d + 2) of two quadratics' coefficients, and at most 256.
 
     Source:
-        Hansen 2019, algorithms 1 and 2; Hansen 2011 for the injected candidate.
+        Hansen 2019, algorithms 1 and 2; Hansen 2011 for the injected candidate; Dufossé and Hansen
+        2021, hal-03196365, for models of what has limits.
 
     Differs:
         The model is a ridge regression with a quadratic kernel instead of a linear, a diagonal or
         a full one in turn; it is judged by the points that are left out, because with fewer points
         than coefficients it fits all that it knows. Candidates beyond the bounds are mirrored
-        before the model sees them. Those that wait are drawn anew for every batch.
+        before the model sees them. Those that wait are drawn anew for every batch. Where the
+        models keep the limits and are lowest is found by the method of multipliers, which is our
+        own choice.
 
     Example:
         >>> from parafree import run
@@ -146,27 +149,12 @@ class Surrogate(eqx.Module):
         self, key: jax.Array, state: SurrogateState, candidates: Any, values: Any
     ) -> tuple[SurrogateState, RestartInfo]:
         """Take in the values of the candidates asked for last, in their order."""
-        method, runs = self._sampled, state.runs
-        inner, restarts = runs.inner, runs.restarts
-        figures = cleaned(method, inner, values, self.limits)
-        x = inner.core.frame.inside(method.place(inner, inner.core.asked))
-        kept = state.figures.shape[0]
-        state = state._replace(
-            x=jnp.concatenate([x, state.x])[:kept],
-            figures=jnp.concatenate([figures, state.figures])[:kept],
-            nearest=None if state.nearest is None else state.nearest.after(x, figures),
-        )
-        told, order = figures[:, 0], state.order
-        if order is not None:
-            told, order = _lagrangian.judge(order, figures, state.figures, runs.filled == 0)
-        state = state._replace(runs=self.method.take(runs, told), order=order)
-        runs = state.runs
-        model, trusted = self._fitted(state)
-        usable = jnp.isfinite(model.constant).all() & jnp.isfinite(model.curvature).all()
-        usable &= jnp.sum(jnp.isfinite(state.figures).all(axis=1)) > 2
-        whole = (trusted & usable) | (runs.filled >= runs.run.population)
-        completed = self._completed(state, model, whole & usable)
-        runs, info = self.method.go_on(completed, told, whole)
+        restarts = state.runs.restarts
+        figures = cleaned(self._sampled, state.runs.inner, values, self.limits)
+        state, told = self._seen(state, figures)
+        model, usable, trusted = self._fitted(state)
+        whole = (trusted & usable) | (state.runs.filled >= state.runs.run.population)
+        runs, info = self.method.go_on(self._completed(state, model, whole & usable), told, whole)
         over = runs.restarts > restarts
         state = state._replace(
             runs=runs,
@@ -176,11 +164,24 @@ class Surrogate(eqx.Module):
             order=self._ordered(state, whole, over),
         )
         # Only the first batch of a generation asks for it.
-        wanted = state.usable & (state.runs.filled == 0)
-        nothing = jnp.zeros_like(state.aim)
-        aim = jax.lax.cond(wanted, lambda: self._aim(state), lambda: nothing)
+        wanted = state.usable & (runs.filled == 0)
+        aim = jax.lax.cond(wanted, self._aim, lambda s: jnp.zeros_like(s.aim), state)
         value = lowest_within(figures) if self.limits else info.value
         return state._replace(aim=aim), info._replace(value=value)
+
+    def _seen(self, state: SurrogateState, figures: jax.Array) -> tuple[SurrogateState, jax.Array]:
+        """Return the state that knows the figures of a batch, and what CMA-ES is told of it."""
+        runs, kept = state.runs, state.figures.shape[0]
+        x = runs.inner.core.frame.inside(self._sampled.place(runs.inner, runs.inner.core.asked))
+        state = state._replace(
+            x=jnp.concatenate([x, state.x])[:kept],
+            figures=jnp.concatenate([figures, state.figures])[:kept],
+            nearest=None if state.nearest is None else state.nearest.after(x, figures),
+        )
+        told, order = figures[:, 0], state.order
+        if order is not None:
+            told, order = _lagrangian.judge(order, figures, state.figures, runs.filled == 0)
+        return state._replace(runs=self.method.take(runs, told), order=order), told
 
     def best(self, state: SurrogateState) -> Any:
         """Return the candidate with the smallest value; the start before there is one.
@@ -248,8 +249,8 @@ class Surrogate(eqx.Module):
     def _sampled(self) -> CMAES | CatCMAES:
         return cast("CMAES | CatCMAES", self.method.method)
 
-    def _fitted(self, state: SurrogateState) -> tuple[Quadratic, jax.Array]:
-        """Return a model, and whether it orders the latest points as they are ordered."""
+    def _fitted(self, state: SurrogateState) -> tuple[Quadratic, jax.Array, jax.Array]:
+        """Return a model, whether it is one, and whether it orders the latest points rightly."""
         runs, dtype = state.runs, state.x.dtype
         known, population = runs.filled.astype(dtype), runs.run.population.astype(dtype)
         latest = jnp.maximum(_JUDGED, jnp.minimum(1.2 * known, 0.75 * population))
@@ -258,7 +259,9 @@ class Surrogate(eqx.Module):
         model, left_out = fit(state.x, state.figures, worth, axes, latest)
         counted = (jnp.arange(len(worth)).astype(dtype) < latest) & jnp.isfinite(worth)
         agreed = agreement(self._worth(state, left_out), worth, counted)
-        return model, agreed >= jnp.asarray(self.trust, dtype)
+        usable = jnp.isfinite(model.constant).all() & jnp.isfinite(model.curvature).all()
+        usable &= jnp.sum(jnp.isfinite(worth)) > 2
+        return model, usable, agreed >= jnp.asarray(self.trust, dtype)
 
     def _completed(self, state: SurrogateState, model: Quadratic, whole: jax.Array) -> RestartState:
         """Return the runs with values of the model where a whole generation has none."""
