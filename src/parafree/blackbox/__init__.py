@@ -11,6 +11,9 @@ How the room is built:
 - **Values** that are NaN or infinite, and points that break a constraint, rank last
   (``_ranking.py``). They take no part in the mean of the better half. A batch without any finite
   value teaches nothing, and the status says so.
+- **Limits** that only an evaluation shows are figures beside the value, each to be at most 0
+  (``_limited.py``). An augmented Lagrangian (``_lagrangian.py``) makes an order of all figures, and
+  ``Surrogate`` models each of them. ``best`` is the best point within all limits, or the nearest.
 - **Noise** is met by ranks and by recombination, and by larger populations after a restart. No
   method trusts the value of a single point, but ``best`` is the point with the smallest value that
   was told.
