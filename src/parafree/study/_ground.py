@@ -53,10 +53,6 @@ class Ground:
         """What a method is given to search."""
         return cube(self.dimension) if self._is_cube else self.space
 
-    def feasible(self, candidates: Any) -> Any:
-        """Say which candidates keep the constraints of the space."""
-        return jnp.bool_(True) if self._is_cube else self.space.feasible(candidates)
-
     def of_candidate(self, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return a function of a configuration as one of a candidate, with its loss alone."""
         tables = {
