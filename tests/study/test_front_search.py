@@ -185,7 +185,7 @@ def test_a_study_of_fronts_goes_on_and_tells_what_it_found(tmp_path):
     assert whole.failures == []
     assert "The front of a and b" in whole.report().read_text()
     shown = "\n".join(lines(Study.open("s", tmp_path / "p.db")))
-    assert f"{len(front)} points: a, b" in shown
+    assert f"{len(set(values))} different points: a, b" in shown
     assert "60 evaluations" in shown
     part = _minimize(tmp_path / "q.db", evaluations=25)
     assert part.evaluations == 25

@@ -165,7 +165,7 @@ class Surrogate(eqx.Module):
         )
         # Only the first batch of a generation asks for it.
         wanted = state.usable & (runs.filled == 0)
-        aim = jax.lax.cond(wanted, self._aim, lambda s: jnp.zeros_like(s.aim), state)
+        aim = jax.lax.cond(wanted, lambda s: self._aim(s), lambda s: jnp.zeros_like(s.aim), state)
         value = lowest_within(figures) if self.limits else info.value
         return state._replace(aim=aim), info._replace(value=value)
 
