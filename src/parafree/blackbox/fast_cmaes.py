@@ -149,6 +149,7 @@ card = Card(
     method=FastCMAES,
     contract="asktell",
     paper="Li, Zhang, Lin, Zhen 2020, doi:10.1109/TCYB.2018.2877641",
+    seed=208,
     reference="its update in NumPy, draw for draw; its covariance, from many draws",
     needs={"values"},
     free_of={"gradient", "learning rate", "population size"},

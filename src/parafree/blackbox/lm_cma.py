@@ -208,6 +208,7 @@ card = Card(
     method=LMCMA,
     contract="asktell",
     paper="Loshchilov 2017, arXiv:1511.00221",
+    seed=208,
     reference="the paper's algorithms in NumPy, draw for draw; its covariance, written out",
     needs={"values"},
     free_of={"gradient", "learning rate", "population size"},

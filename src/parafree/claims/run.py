@@ -16,6 +16,7 @@ from typing import Any
 
 import parafree.claims
 from parafree.claims._claim import Claim, Progress, Result
+from parafree.core.card import Card
 from parafree.core.catalogue import cards
 from parafree.core.errors import MethodError
 
@@ -54,9 +55,11 @@ def select(names: Sequence[str], room: str | None = None) -> list[Claim]:
         ['hyperband', 'id_hyperband']
         >>> [claim.name for claim in select(["ldog"])]
         ['dog']
+        >>> [claim.name for claim in select(["CMAES"])]  # a paper about many methods
+        ['many_dimensions']
     """
-    by_paper = {each.card.paper: each for each in claims()}
-    papers = {card.name.casefold(): card.paper for card in cards()}
+    by_paper = {_paper(each.card): each for each in claims()}
+    papers = {card.name.casefold(): _paper(card) for card in cards()}
     by_name = {name: by_paper[paper] for name, paper in papers.items() if paper in by_paper}
     by_name |= {each.name.casefold(): each for each in claims()}
     for name in names:
@@ -67,6 +70,11 @@ def select(names: Sequence[str], room: str | None = None) -> list[Claim]:
         raise _unknown(f"there is no claim in the room {room!r}", room, rooms)
     wanted = {by_name[name.casefold()].name for name in names} or {each.name for each in claims()}
     return [each for each in claims() if each.name in wanted and room in (None, each.card.room)]
+
+
+def _paper(card: Card) -> int | str:
+    """Return what the methods of one paper have in common."""
+    return card.paper if card.seed is None else card.seed
 
 
 def _unknown(what: str, name: str, known: list[str]) -> MethodError:
