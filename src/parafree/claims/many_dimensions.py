@@ -208,9 +208,9 @@ claim = Claim(
         "that do not. All run by the same few lines, with nothing set."
     ),
     threshold=(
-        f"within each family more than {_OFTEN:.0%} of the comparisons on a function are won, which "
-        "is a lower median value after the same evaluations, and every such method takes less time "
-        "for an evaluation than the one with a whole covariance"
+        f"within each family more than {_OFTEN:.0%} of the comparisons on a function are won (a "
+        "lower median value after the same evaluations), and every such method takes less time for "
+        "an evaluation than the one with a whole covariance"
     ),
     measure=_measure,
 )
