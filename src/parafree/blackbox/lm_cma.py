@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from parafree.blackbox._path import follow
 from parafree.blackbox._ranking import weigh
-from parafree.blackbox._remembered import improvement, replaced, succeeded
+from parafree.blackbox._remembered import improvement, lowest, replaced, succeeded
 from parafree.blackbox._sampled import Core, Sampled
 from parafree.core.card import Card
 
@@ -124,7 +124,7 @@ class LMCMA(Sampled):
         step = weights.positive @ _transformed(state, draws)
         rate = jnp.asarray(_rates(d)[0], step.dtype)
         path = follow(state.path, rate, weights.mass, step)
-        current = jnp.sort(values)[: state.previous.shape[0]]
+        current = lowest(values, state.previous.shape[0])
         gain = improvement(state.previous, current, jnp.full_like(current, 1 / current.shape[0]))
         now = core.progress.generation
         success = succeeded(state.success, gain, _TARGET, now == 0)

@@ -86,7 +86,8 @@ class LMMAES(Sampled):
         weights = weigh(values, count)
         size = jnp.asarray(count, core.frame.dtype)
         z_mean = weights.positive @ draws
-        mean = core.mean + core.sigma * (weights.positive @ _transformed(state, draws))
+        # Linear in the draws, so the mean draw alone is stretched.
+        mean = core.mean + core.sigma * _transformed(state, z_mean[None])[0]
         rate = jnp.minimum(2 * size / d, 0.5)
         path = follow(state.path, rate, weights.mass, z_mean)
         order = jnp.arange(state.vectors.shape[0], dtype=size.dtype)

@@ -93,10 +93,10 @@ class ParticleSwarm(Populated):
 
 def _neighbours(crowd: Crowd) -> jax.Array:
     """Return the best point (n, d) that each particle or one of its two neighbours knows."""
+    n = crowd.values.shape[0]
     around = jnp.stack([jnp.roll(crowd.values, turn) for turn in (0, 1, -1)])
-    points = jnp.stack([jnp.roll(crowd.x, turn, axis=0) for turn in (0, 1, -1)])
-    best = jnp.argmin(around, axis=0)
-    return points[best, jnp.arange(best.shape[0])]
+    turn = jnp.asarray((0, -1, 1), jnp.int32)[jnp.argmin(around, axis=0)]
+    return crowd.x[(jnp.arange(n, dtype=jnp.int32) + turn) % n]
 
 
 card = Card(

@@ -16,7 +16,7 @@ import numpy as np
 
 from parafree.blackbox._path import follow
 from parafree.blackbox._ranking import weigh
-from parafree.blackbox._remembered import improvement, logarithmic, replaced, succeeded
+from parafree.blackbox._remembered import improvement, logarithmic, lowest, replaced, succeeded
 from parafree.blackbox._sampled import Core, Sampled
 from parafree.core.card import Card
 
@@ -100,10 +100,11 @@ class RmES(Sampled):
         """Move the mean, then the path, then the step size, and keep the path if it is time."""
         core, d = state.core, state.core.frame.dimension
         weights = weigh(values, count)
-        mean = weights.positive @ self.place(state, draws)
+        # A candidate is linear in its draws, so the mean of candidates is that of the mean draw.
+        mean = self.place(state, (weights.positive @ draws)[None])[0]
         step = (mean - core.mean) / core.sigma
         path = follow(state.path, jnp.asarray(2 / (d + 7), step.dtype), weights.mass, step)
-        current = jnp.sort(values)[: state.previous.shape[0]]
+        current = lowest(values, state.previous.shape[0])
         shares = logarithmic(len(current), current.dtype)
         gain = improvement(state.previous, current, shares)
         success = succeeded(state.success, gain, _TARGET, jnp.bool(False))
