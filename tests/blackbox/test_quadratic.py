@@ -90,9 +90,16 @@ def test_what_is_left_out_is_what_the_other_points_say() -> None:
         assert float(left_out[i] - values.min()) == pytest.approx(said, rel=1e-4, abs=1e-5)
 
 
-def test_several_figures_are_modelled_each_as_if_it_were_alone() -> None:
-    """With the weights of the first."""
-    x, values, axes = data(14)
+@pytest.mark.parametrize(("points", "accuracy"), [(8, 1e-7), (14, 1e-4)])
+def test_several_figures_are_modelled_each_as_if_it_were_alone(
+    points: int, accuracy: float
+) -> None:
+    """With the weights of the first.
+
+    Beyond the ten coefficients the kernel's matrix has no full rank, and its condition is that of
+    the ridge: of sixteen digits some nine are lost, more or fewer by how a processor adds.
+    """
+    x, values, axes = data(points)
     other = np.sin(x.sum(axis=1)) * 1e3 + 5
     figures = jnp.asarray(np.stack([values, other], axis=1))
     models, left_out = fit(jnp.asarray(x), figures, jnp.asarray(values), jnp.asarray(axes))
@@ -100,10 +107,9 @@ def test_several_figures_are_modelled_each_as_if_it_were_alone() -> None:
     for i in range(2):
         alone, said = fit(jnp.asarray(x), figures[:, i : i + 1], figures[:, 0], jnp.asarray(axes))
         one = alone.figure(0)
-        np.testing.assert_allclose(
-            models.expected(new)[:, i], one.offset + one.unit * one.guess(new)
-        )
-        np.testing.assert_allclose(left_out[:, i], said[:, 0])
+        expected = one.offset + one.unit * one.guess(new)
+        np.testing.assert_allclose(models.expected(new)[:, i], expected, accuracy)
+        np.testing.assert_allclose(left_out[:, i], said[:, 0], accuracy)
 
 
 @pytest.mark.parametrize("judged", [5, 32, 33, 40])
