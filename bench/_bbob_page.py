@@ -12,7 +12,6 @@ from _bbob_problems import TARGETS
 
 BUDGETS = (10, 30, 100, 300, 1000, 3000)  # evaluations for each dimension
 OURS, JUDGE = "parafree", "pycma"
-_BEGIN, _END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
 class Shares:
@@ -141,22 +140,28 @@ def figures(results: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def write(page: Path, results: dict[str, Any]) -> None:
-    """Put the tables between their marks, with a picture before each, in a folder beside."""
+def write(page: Path, results: dict[str, Any], kind: str = "") -> None:
+    """Put the tables between their marks, with a picture before each, in a folder beside.
+
+    ``kind`` tells apart what stands in several places of the page.
+    """
     parts = []
     for suite, found in results.items():
         if not found["runs"]:
             continue
         shares = Shares(found)
-        name = f"bbob-{suite.removeprefix('bbob').strip('-') or 'noiseless'}.svg"
+        words = suite.removeprefix("bbob").strip("-") or "noiseless", kind
+        name = f"bbob-{'-'.join(word for word in words if word)}.svg"
         budgets = shares.curve_budgets()
         # A line of fewer problems would look higher or lower than it is.
         whole = [s for s in shares.solvers if len(shares.own(s)) == len(shares.problems)]
         curves = {s: shares.share(s, budgets) for s in whole}
         (page.parent / "images" / name).write_text(plot(suite, budgets, curves))
         parts.append(f"![share of targets on {suite}](images/{name})\n\n{_table(suite, found)}")
-    text = page.read_text()
-    before, _, rest = text.partition(_BEGIN)
-    after = rest.partition(_END)[2]
+    begin, end = (f"<!-- {kind or 'usual'} tables: {edge} -->" for edge in ("begin", "end"))
+    before, found_begin, rest = page.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"{page} has no place for these tables: {begin} and {end}")
     body = "\n\n".join(parts)
-    page.write_text(f"{before}{_BEGIN}\n\n{body}\n\n{_END}{after}")
+    page.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}")

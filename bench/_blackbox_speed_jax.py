@@ -117,16 +117,18 @@ def measure(method: tuple[Begin, Step], population: int, batches: int, seconds: 
 
 
 def on_host(method: Any, objective: Objective, dimension: int, seconds: float) -> Host:
-    """Return what ask and tell take for each batch, each a compiled call."""
-    ask, tell = jax.jit(method.ask), jax.jit(method.tell)
-    start = state = method.init(jax.random.key(0), region(dimension))
+    """Return what ask and tell take for each batch, compiled calls that may reuse a state."""
+    ask, tell = (jax.jit(each, donate_argnums=1) for each in (method.ask, method.tell))
+    start = method.init(jax.random.key(0), region(dimension))
+    state = jax.tree.map(jnp.array, start)
     keys = jax.random.key_data(jax.random.split(jax.random.key(1), 128))
     keys = [jax.random.wrap_key_data(key) for key in np.asarray(keys)]
     host, batches, count, most = Timed(objective), 0, 1, 3
     for warm in (True, False):
         began, host.seconds, batches = time.perf_counter(), 0.0, 0
         while batches < 3 or (not warm and time.perf_counter() - began < seconds):
-            state = state if batches % most else start
+            if batches % most == 0:
+                state = jax.tree.map(jnp.array, start)  # a copy, as a state is used up
             x, state = ask(keys[batches % 64], state)
             values = host(np.asarray(x)).astype(np.float32)
             state, info = tell(keys[64 + batches % 64], state, x, values)

@@ -24,6 +24,7 @@ from _bbob_solvers import SOLVERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "bbob.md"
 RESULTS = Path(__file__).with_name("bbob_results.json")
+LONG_RESULTS = Path(__file__).with_name("bbob_long_results.json")
 UNFINISHED = Path(tempfile.gettempdir()) / "parafree_bbob_quick.json"
 QUICK_BUDGET = 100
 QUICK = {  # some functions of each kind
@@ -31,7 +32,8 @@ QUICK = {  # some functions of each kind
     "bbob-noisy": (101, 103, 107, 110, 116, 119, 125, 130),
     "bbob-mixint": (1, 5, 8, 10, 15, 21),
 }
-BUDGETS = dict.fromkeys(SUITES, 3000) | {"bbob-largescale": 100}
+BUDGETS = dict.fromkeys(SUITES, 300) | {"bbob-largescale": 50}
+LONG_BUDGET, LONG_SOLVERS = 3000, "parafree,pycma"
 
 
 def main() -> None:
@@ -39,7 +41,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.quick and given.write:
         parser.error("--write puts what is kept into the page, and --quick keeps nothing")
-    results = Results(given.results or (UNFINISHED if given.quick else RESULTS))
+    kept = UNFINISHED if given.quick else LONG_RESULTS if given.long else RESULTS
+    results = Results(given.results or kept)
     suites = given.suites.split(",") if given.suites else list(QUICK if given.quick else SUITES)
     crew = Crew(given.jobs)
     try:
@@ -53,7 +56,7 @@ def main() -> None:
     print(page.tables(results.content))
     print(page.seconds(results.content))
     if given.write:
-        page.write(PAGE, results.content)
+        page.write(PAGE, results.content, "long" if given.long else "")
     if given.quick and given.results is None:
         UNFINISHED.unlink(missing_ok=True)
     print(json.dumps(page.figures(results.content)))
@@ -61,7 +64,9 @@ def main() -> None:
 
 def _run(crew: Crew, results: Results, suite: str, given: argparse.Namespace) -> None:
     """Run what is asked for of one suite."""
-    budget = given.budget or (QUICK_BUDGET if given.quick else BUDGETS[suite])
+    usual = QUICK_BUDGET if given.quick else LONG_BUDGET if given.long else BUDGETS[suite]
+    budget = given.budget or usual
+    solvers = given.solvers or (LONG_SOLVERS if given.long else ",".join(SOLVERS))
     results.begin(suite, budget, given.again)
     functions = _numbers(given.functions) or (QUICK.get(suite, ()) if given.quick else ())
     dimensions = _numbers(given.dimensions) or ((2, 5) if given.quick else SUITES[suite])
@@ -69,7 +74,7 @@ def _run(crew: Crew, results: Results, suite: str, given: argparse.Namespace) ->
     for dimension in SUITES[suite]:
         if dimension in dimensions:
             found = list(problems(suite, dimension, instances, functions))
-            run_suite(crew, results, suite, _installed(given.solvers), found, given.again)
+            run_suite(crew, results, suite, _installed(solvers), found, given.again)
 
 
 def _installed(names: str) -> list[str]:
@@ -83,9 +88,16 @@ def _installed(names: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few problems, under ten minutes")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="few problems, under ten minutes")
+    size.add_argument(
+        "--long",
+        action="store_true",
+        help=f"{LONG_BUDGET} evaluations for each dimension, by {LONG_SOLVERS} unless --solvers "
+        f"says otherwise, kept in {LONG_RESULTS.name}",
+    )
     parser.add_argument("--suites", help=f"with commas between, of {', '.join(SUITES)}")
-    parser.add_argument("--solvers", default=",".join(SOLVERS), help="names with commas between")
+    parser.add_argument("--solvers", help="names with commas between")
     parser.add_argument("--dimensions", help="numbers with commas between")
     parser.add_argument("--instances", help="numbers with commas between")
     parser.add_argument("--functions", help="numbers with commas between; all by default")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from optim_speed import Others
 from parafree.core.catalogue import cards
 
 DIMENSIONS = (10, 100, 1000)
+KINDS = ("speeds", "compiles", "hosts")
 SPEED, COST = "evaluations per second", "compiling and batches"
 
 
@@ -88,11 +90,35 @@ def costs(name: str, d: int, seconds: float) -> tuple[dict[str, Any], dict[str, 
     return about | {"compile_s": shown.compile_s}, about | host._asdict()
 
 
+class Kept:
+    """What was measured, of three kinds; in a file, if one is given, from which a run goes on."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        found = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+        self.rows: dict[str, list[dict[str, Any]]] = {kind: found.get(kind, []) for kind in KINDS}
+
+    def has(self, kind: str, **about: Any) -> bool:
+        """Whether there is a row about this."""
+        return any(about.items() <= row.items() for row in self.rows[kind])
+
+    def add(self, **rows: dict[str, Any]) -> None:
+        """Keep a row of each kind that is given."""
+        for kind, row in rows.items():
+            self.rows[kind].append(row)
+        if self._path is not None:
+            beside = self._path.with_suffix(".tmp")
+            beside.write_text(json.dumps(self.rows))
+            beside.replace(self._path)
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few methods, under three minutes")
     parser.add_argument("--methods", nargs="+", help="only these; by default all")
     parser.add_argument("--dimensions", type=int, nargs="+", default=DIMENSIONS)
+    parser.add_argument("--functions", nargs="+", choices=[x.name for x in OBJECTIVES])
+    parser.add_argument("--keep", type=Path, help="go on with what is in this file, and add to it")
     parser.add_argument("--seconds", type=float, help="of a turn; by default 0.5, quick 0.2")
     parser.add_argument("--write", type=Path, help="put the tables into this Markdown file")
     return parser.parse_args()
@@ -101,19 +127,22 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     seconds = args.seconds or (0.2 if args.quick else 0.5)
-    objectives = OBJECTIVES[1:2] if args.quick else OBJECTIVES
+    named = args.functions or [x.name for x in (OBJECTIVES[1:2] if args.quick else OBJECTIVES)]
+    objectives = [x for x in OBJECTIVES if x.name in named]
     compared = [x for x in args.methods or (QUICK if args.quick else PEERS) if x in PEERS]
     every = args.methods or (QUICK if args.quick else list(made()))
-    rows, compiles, hosts, others = [], [], [], Others()
+    populations = (None,) if args.quick else (None, 256)
+    kept, others = Kept(args.keep), Others()
     for d in args.dimensions:
-        for name in compared:
-            for population in (None,) if args.quick else (None, 256):
-                rows += [speed(name, x, d, population, seconds) for x in objectives]
+        for name, population, x in product(compared, populations, objectives):
+            about = {"method": name, "d": d, "asked": population, "objective": x.name}
+            if not kept.has("speeds", **about):
+                kept.add(speeds=speed(name, x, d, population, seconds) | about)
         for name in every:
-            found = costs(name, d, seconds)
-            compiles.append(found[0])
-            hosts.append(found[1])
-    used = others.cores()
+            if not kept.has("hosts", method=name, d=d):
+                compiles, hosts = costs(name, d, seconds)
+                kept.add(compiles=compiles, hosts=hosts)
+    used, (rows, compiles, hosts) = others.cores(), (kept.rows[kind] for kind in KINDS)
     tables = {SPEED: speed_table(rows, seconds, used), COST: cost_table(compiles, hosts, used)}
     for name, table in tables.items():
         print(table, flush=True)
