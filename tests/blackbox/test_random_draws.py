@@ -9,6 +9,7 @@ import scipy.stats
 
 from parafree import Real, Space, run
 from parafree.blackbox import RandomDraws, Region
+from parafree.blackbox._frame import frame
 
 
 def test_reference_the_best_of_n_even_draws() -> None:
@@ -31,3 +32,18 @@ def test_draws_are_normal_where_there_are_no_bounds() -> None:
     state = method.init(jax.random.key(0), Region(jnp.zeros(2), scale=3.0))
     x, _ = method.ask(jax.random.key(1), state)
     assert scipy.stats.kstest(np.asarray(x[1:, 0]) / 1.5, "norm").pvalue > 1e-3
+
+
+def test_reference_each_coordinate_begins_as_its_own_bounds_say() -> None:
+    u = np.array([[0.25, 0.5, 0.9], [0.75, 0.1, 0.2]], np.float32)
+    low, high = np.array([0.0, -np.inf, -2.0]), np.array([4.0, np.inf, -1.0])
+    start = np.array([1.0, 3.0, -1.5], np.float32)
+    mixed = frame(Region(jnp.asarray(start), scale=2.0, low=low, high=high))
+    x = np.asarray(mixed.scatter(jnp.asarray(u), 3.0))
+    for i in (0, 2):
+        between = (low[i] + u[:, i] * (high[i] - low[i]) - start[i]) / 2
+        np.testing.assert_allclose(x[:, i], between, rtol=1e-5)
+    np.testing.assert_allclose(x[:, 1], 3 * scipy.stats.norm.ppf(u[:, 1]), rtol=1e-5, atol=1e-6)
+    bounded = frame(Region(jnp.asarray(start), scale=2.0, low=-5, high=5))
+    x = np.asarray(bounded.scatter(jnp.asarray(u), 3.0))
+    np.testing.assert_allclose(x, (-5 + 10 * u - start) / 2, rtol=1e-5, atol=1e-6)
