@@ -19,6 +19,7 @@ SUITES: dict[str, tuple[int, ...]] = {  # the dimensions of each
     "bbob-constrained": (2, 3, 5, 10, 20, 40),
     "bbob-largescale": (20, 40, 80, 160, 320, 640),
 }
+_OWN, _LATER = 15, 80  # instances of a suite, and the number of the last of them
 _TWO_DECIMALS = ("bbob", "bbob-largescale")  # suites whose optima are so
 
 
@@ -77,9 +78,14 @@ def problems(
 ) -> Iterator[Problem]:
     """Give the problems of a suite in one dimension.
 
-    ``instances`` counts those of the suite from 1; the sixth of bbob is called 71 by COCO.
+    ``instances`` counts those of the suite from 1; the sixth of bbob is called 71 by COCO. What
+    comes after the suite's own fifteen goes on with 81.
     """
-    found = _suite(suite, dimension, instances)
+    for found in _suites(suite, dimension, instances):
+        yield from _of_suite(found, suite, functions)
+
+
+def _of_suite(found: Any, suite: str, functions: tuple[int, ...]) -> Iterator[Problem]:
     for index in range(len(found)):
         problem = found.get_problem(index)
         function, instance = problem.id_function, problem.id_instance
@@ -89,11 +95,11 @@ def problems(
         problem.free()
         if not functions or function in functions:
             if suite == "bbob-noisy":
-                optimum = float(_twin(function, instance, dimension).fopt)
+                optimum = float(_twin(function, instance, len(low)).fopt)
             else:
                 optimum = _optimum(found, index, suite)
             yield Problem(
-                suite, index, dimension, instance, function, name, optimum,
+                suite, index, len(low), instance, function, name, optimum,
                 low, high, whole, limits, start,
             )  # fmt: skip
 
@@ -166,11 +172,16 @@ class Recorder:
         return "" if self.over else f"{why}, after {self.evaluations} of {self.budget} evaluations"
 
 
-def _suite(suite: str, dimension: int, instances: tuple[int, ...]) -> Any:
+def _suites(suite: str, dimension: int, instances: tuple[int, ...]) -> Iterator[Any]:
     import cocoex
 
-    numbers = ",".join(map(str, instances))
-    return cocoex.Suite(suite, "", f"dimensions:{dimension} instance_indices:{numbers}")
+    own = [number for number in instances if number <= _OWN]
+    later = [_LATER + number - _OWN for number in instances if number > _OWN]
+    where = f"dimensions:{dimension}"
+    if own:
+        yield cocoex.Suite(suite, "", f"{where} instance_indices:{','.join(map(str, own))}")
+    if later:
+        yield cocoex.Suite(suite, f"instances:{','.join(map(str, later))}", where)
 
 
 def _one_instance(problem: Problem) -> Any:
