@@ -143,6 +143,7 @@ def main() -> None:
                 compiles, hosts = costs(name, d, seconds)
                 kept.add(compiles=compiles, hosts=hosts)
     used, (rows, compiles, hosts) = others.cores(), (kept.rows[kind] for kind in KINDS)
+    rows.sort(key=lambda row: (row["d"], list(PEERS).index(row["method"])))
     tables = {SPEED: speed_table(rows, seconds, used), COST: cost_table(compiles, hosts, used)}
     for name, table in tables.items():
         print(table, flush=True)
