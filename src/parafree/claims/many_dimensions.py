@@ -198,8 +198,8 @@ claim = Claim(
     paper=(
         "One interface to families of population-based methods. In many dimensions, what exploits "
         "a structure (a separable distribution, little memory, low rank, groups of coordinates) "
-        "often converges faster or ends lower; shown on rotated and shifted functions of 2,000 "
-        "parameters within three hours."
+        "often converges faster or ends better (the abstract; the experiments' setting was not "
+        "read)."
     ),
     setting=(
         f"Eight functions of {_DIMENSION} parameters (fast: {_FAST_DIMENSION}, and three methods), "
