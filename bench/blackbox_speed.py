@@ -32,7 +32,7 @@ from optim_speed import Others
 from parafree.core.catalogue import cards
 
 DIMENSIONS = (10, 100, 1000)
-KINDS = ("speeds", "compiles", "hosts")
+KINDS = ("speeds", "compiles", "hosts", "loads")
 SPEED, COST = "evaluations per second", "compiling and batches"
 
 
@@ -91,7 +91,7 @@ def costs(name: str, d: int, seconds: float) -> tuple[dict[str, Any], dict[str, 
 
 
 class Kept:
-    """What was measured, of three kinds; in a file, if one is given, from which a run goes on."""
+    """What was measured, a list for each kind; in a file, if one is given, to go on from."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -142,7 +142,9 @@ def main() -> None:
             if not kept.has("hosts", method=name, d=d):
                 compiles, hosts = costs(name, d, seconds)
                 kept.add(compiles=compiles, hosts=hosts)
-    used, (rows, compiles, hosts) = others.cores(), (kept.rows[kind] for kind in KINDS)
+    kept.add(loads={"cores": others.cores()})
+    rows, compiles, hosts, loads = (kept.rows[kind] for kind in KINDS)
+    used = max(row["cores"] for row in loads)
     rows.sort(key=lambda row: (row["d"], list(PEERS).index(row["method"])))
     tables = {SPEED: speed_table(rows, seconds, used), COST: cost_table(compiles, hosts, used)}
     for name, table in tables.items():
