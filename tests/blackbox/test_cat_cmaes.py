@@ -151,9 +151,8 @@ def test_reference_options_learn_as_a_slow_version_does():
         slow = [np.full(c, 1 / c) for c in counts], np.zeros(6), 0.0, 1.0
         for _ in range(12):
             picked = np.stack([rng.integers(0, c, 6) for c in counts], axis=1)
-            options = _categorical.learn(
-                options, jnp.asarray(picked), jnp.asarray(weights), counts, LEAST
-            )
+            chosen = _categorical.chosen(jnp.asarray(picked), jnp.asarray(weights), 4)
+            options = _categorical.learn(options, chosen, counts, LEAST)
             slow = _slow_options(slow[0], counts, *slow[1:], picked, weights, LEAST)
             for i, count in enumerate(counts):
                 np.testing.assert_allclose(options.share[i, :count], slow[0][i], atol=1e-7)
@@ -163,10 +162,14 @@ def test_reference_options_learn_as_a_slow_version_does():
 def test_options_are_picked_with_their_probabilities():
     options = _categorical.start((2, 4), jnp.float32)
     share = jnp.array([[0.75, 0.25, 0, 0], [0.1, 0.2, 0.3, 0.4]])
-    u = (jnp.arange(1000) + 0.5)[:, None] / 1000
-    picked = _categorical.pick(options._replace(share=share), jnp.tile(u, (1, 2)))
+    edges, middles = _categorical._places(share, (2, 4))
+    options = options._replace(share=share, edges=edges, middles=middles)
+    z = jnp.asarray(norm.ppf((np.arange(1000) + 0.5) / 1000), jnp.float32)
+    picked = _categorical.pick(options, jnp.tile(z[:, None], (1, 2)))
     assert np.bincount(picked[:, 0]).tolist() == [750, 250]
     assert np.bincount(picked[:, 1]).tolist() == [100, 200, 300, 400]
+    back = _categorical.middle(options, jnp.array([[0.1, 0.1], [0.9, 0.4], [0.9, 0.9]]), (2, 4))
+    assert _categorical.pick(options, back).tolist() == [[0, 0], [1, 1], [1, 3]]
 
 
 def test_cells_are_those_of_the_space():
@@ -221,6 +224,21 @@ def test_all_kinds_at_once_are_solved():
         for s in range(5)
     ]
     assert sum(solved) >= 4
+
+
+def test_law_draws_and_places_lead_back_to_each_other():
+    """After learning, a place that keeps the cells has the draws that its own draws came from."""
+    search = CatCMAES()
+    with jax.enable_x64(True):
+        state = run(search, _sphere_int_com, MIXED, jax.random.key(0), steps=15).state.inner
+        # As if it were due: the root and its inverse are those of the covariance.
+        state = search.renew(state._replace(normal=state.normal._replace(due=jnp.bool_(True))))
+        axes, inverse = search.axes(state), search.inverse_axes(state)
+        np.testing.assert_allclose(axes @ inverse, np.eye(9), atol=1e-9)
+        x = search.place(state, jax.random.normal(jax.random.key(1), (50, 10)))
+        np.testing.assert_allclose(
+            search.place(state, search.draws_at(state, x)), x, rtol=0, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize(

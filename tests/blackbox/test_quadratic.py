@@ -40,8 +40,8 @@ def data(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def fitted(x: Any, values: Any, axes: Any, judged: Any = None) -> tuple[Quadratic, Any]:
     """The model of one figure, and what it says of points that are left out."""
     values = jnp.asarray(values)
-    x, axes = jnp.asarray(x), jnp.asarray(axes)
-    model, left_out = fit(x, values[:, None], values, axes, judged)
+    x, inverse = jnp.asarray(x), jnp.asarray(np.linalg.inv(axes))
+    model, left_out = fit(x, values[:, None], values, inverse, judged)
     return model.figure(0), left_out[:, 0]
 
 
@@ -102,10 +102,11 @@ def test_several_figures_are_modelled_each_as_if_it_were_alone(
     x, values, axes = data(points)
     other = np.sin(x.sum(axis=1)) * 1e3 + 5
     figures = jnp.asarray(np.stack([values, other], axis=1))
-    models, left_out = fit(jnp.asarray(x), figures, jnp.asarray(values), jnp.asarray(axes))
+    x, values, inverse = jnp.asarray(x), jnp.asarray(values), jnp.asarray(np.linalg.inv(axes))
+    models, left_out = fit(x, figures, values, inverse)
     new = jnp.asarray(np.random.default_rng(1).normal(size=(6, D)))
     for i in range(2):
-        alone, said = fit(jnp.asarray(x), figures[:, i : i + 1], figures[:, 0], jnp.asarray(axes))
+        alone, said = fit(x, figures[:, i : i + 1], figures[:, 0], inverse)
         one = alone.figure(0)
         expected = one.offset + one.unit * one.guess(new)
         np.testing.assert_allclose(models.expected(new)[:, i], expected, accuracy)

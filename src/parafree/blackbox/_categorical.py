@@ -12,18 +12,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtri
 
 _TINY = 1e-8
 _SNR = 1.5  # signal to noise of the natural gradient at which the step neither grows nor shrinks
 
 
 class Options(NamedTuple):
-    """Distributions of m choices, padded to the k options of the largest."""
+    """Distributions of m choices, padded to the k options of the largest.
+
+    An option is picked by a standard normal number, which falls between two edges.
+    """
 
     share: jax.Array  # (m, k), probabilities; 0 behind a choice's last option
     trend: jax.Array  # (m, k), s, accumulated natural gradients in units of their deviation
     certainty: jax.Array  # (), gamma, how much of the accumulation is there
     slowness: jax.Array  # (), Delta, the inverse of the step
+    edges: jax.Array  # (m, k), where an option ends; infinite from a choice's last one on
+    middles: jax.Array  # (m, k), numbers of which half of an option's probability lies below
 
 
 def start(counts: tuple[int, ...], dtype: Any) -> Options:
@@ -31,38 +37,40 @@ def start(counts: tuple[int, ...], dtype: Any) -> Options:
     known = _known(counts)
     share = jnp.asarray(known / np.array(counts, float)[:, None], dtype)
     zero = jnp.zeros((), dtype)
-    return Options(share, jnp.zeros_like(share), zero, zero + 1)
+    return Options(share, jnp.zeros_like(share), zero, zero + 1, *_places(share, counts))
 
 
-def pick(options: Options, u: jax.Array) -> jax.Array:
-    """Return the options (n, m) that numbers u (n, m), even in (0, 1), stand for."""
-    ends = jnp.cumsum(options.share, axis=1)[None, :, :-1]
-    return jnp.sum(u[:, :, None] >= ends, axis=2, dtype=jnp.int32)
+def pick(options: Options, z: jax.Array) -> jax.Array:
+    """Return the options (n, m) that standard normal numbers z (n, m) stand for."""
+    return jnp.sum(z[:, :, None] >= options.edges, axis=2, dtype=jnp.int32)
 
 
 def middle(options: Options, u: jax.Array, counts: tuple[int, ...]) -> jax.Array:
     """Return numbers (n, m) that :func:`pick` the options whose even share of (0, 1) holds u."""
     number = jnp.asarray(np.array(counts), u.dtype)
     place = jnp.clip(jnp.floor(u * number), 0, number - 1).astype(jnp.int32)
-    chosen = jax.nn.one_hot(place, options.share.shape[1], dtype=u.dtype)
-    return jnp.sum(chosen * (jnp.cumsum(options.share, axis=1) - options.share / 2), axis=2)
+    here = place[:, :, None] == jnp.arange(options.share.shape[1])
+    return jnp.sum(jnp.where(here, options.middles, 0), axis=2)
 
 
-def learn(
-    options: Options, picked: jax.Array, weights: jax.Array, counts: tuple[int, ...], least: float
-) -> Options:
+def chosen(picked: jax.Array, weights: jax.Array, k: int) -> jax.Array:
+    """Return the weight (m, k) of the candidates that picked (n, m) each of k options."""
+    hot = picked[:, :, None] == jnp.arange(k)
+    return jnp.sum(jnp.where(hot, weights[:, None, None], 0), axis=0)
+
+
+def learn(options: Options, chosen: jax.Array, counts: tuple[int, ...], least: float) -> Options:
     """Return the distributions after a generation.
 
     Args:
         options: before it.
-        picked: (n, m), the options of the candidates.
-        weights: (n,), at least 0; their sum is 1, or 0 where nothing was learned.
+        chosen: (m, k), the weight of the candidates that picked each option, at least 0; their sum
+            over options is 1, or 0 where nothing was learned.
         counts: how many options each choice has.
         least: the least probability of all options but the most likely one together.
     """
-    q, k = options.share, options.share.shape[1]
-    hot = jax.nn.one_hot(jnp.minimum(picked, k - 1), k, dtype=q.dtype)
-    gradient = jnp.einsum("n,nmk->mk", weights, hot) - jnp.sum(weights) * q
+    q = options.share
+    gradient = chosen - jnp.sum(chosen, axis=1, keepdims=True) * q
     scaled = _scaled(q, gradient, counts)
     length = jnp.sqrt(jnp.sum(scaled**2))
     step = 1 / options.slowness
@@ -72,7 +80,16 @@ def learn(
     certainty = (1 - rate) ** 2 * options.certainty + rate * (2 - rate)
     slowness = options.slowness * jnp.exp(rate * (certainty - jnp.sum(trend**2) / _SNR))
     share = _with_margin(q + step / (length + _TINY) * gradient, counts, least)
-    return Options(share, trend, certainty, jnp.maximum(slowness, 1 / size))
+    slowness = jnp.maximum(slowness, 1 / size)
+    return Options(share, trend, certainty, slowness, *_places(share, counts))
+
+
+def _places(share: jax.Array, counts: tuple[int, ...]) -> jax.Array:
+    """Return the edges and the middles (2, m, k) of probabilities (m, k)."""
+    ends = jnp.cumsum(share, axis=1)
+    edges, middles = ndtri(jnp.stack([ends, ends - share / 2]))
+    last = np.arange(share.shape[1]) >= np.array(counts)[:, None] - 1
+    return jnp.stack([jnp.where(last, jnp.inf, edges), middles])
 
 
 def _scaled(q: jax.Array, gradient: jax.Array, counts: tuple[int, ...]) -> jax.Array:

@@ -51,19 +51,23 @@ class Cells(NamedTuple):
         counts, starts, widths, log = self._arrays(x.dtype)
         u = jnp.clip((x + _EDGE) / (2 * _EDGE), 0, 1)
         even = jnp.floor(u * counts)
+        if not any(self.widths):
+            return jnp.clip(even, 0, counts - 1)
         by_ratio = jnp.rint(jnp.exp(starts + u * widths) - jnp.exp(starts) - 0.5)
         return jnp.clip(jnp.where(log, by_ratio, even), 0, counts - 1)
 
     def edge(self, cell: jax.Array) -> jax.Array:
         """Return the lower end of cells (..., m), as coordinates."""
         counts, starts, widths, log = self._arrays(cell.dtype)
+        if not any(self.widths):
+            return 2 * _EDGE * (cell / counts) - _EDGE
         by_ratio = (jnp.log(jnp.exp(starts) + cell) - starts) / jnp.where(log, widths, 1)
         return 2 * _EDGE * jnp.where(log, by_ratio, cell / counts) - _EDGE
 
     def middle(self, x: jax.Array) -> jax.Array:
         """Return the middle of the cells that hold coordinates."""
         cell = self.find(x)
-        return (self.edge(cell) + self.edge(cell + 1)) / 2
+        return jnp.mean(self.edge(jnp.stack([cell, cell + 1])), axis=0)
 
     def _arrays(self, dtype: Any) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         counts, starts, widths = (jnp.asarray(np.array(each, float), dtype) for each in self)

@@ -94,25 +94,24 @@ def correct(
     counts = jnp.asarray(cells.counts, mean.dtype)
     cell = cells.find(mean)
     # A cell at the end of its axis has one edge to leave by.
-    upper = cells.edge(jnp.minimum(cell + 1, counts - 1))
-    lower = cells.edge(jnp.maximum(cell, 1))
-    reach = deviation * margin.stretch
-    below, above = ndtr((lower - mean) / reach), ndtr((mean - upper) / reach)
+    to_leave = jnp.stack([jnp.maximum(cell, 1), jnp.minimum(cell + 1, counts - 1), cell, cell + 1])
+    lower, upper, begin, end = cells.edge(to_leave)
+    # Here and below all are computed in one go, which is compiled once.
+    below, above = ndtr(jnp.stack([lower - mean, mean - upper]) / (deviation * margin.stretch))
     at_end = (cell == 0) | (cell == counts - 1)
     # At an end.
     rare = jnp.maximum(jnp.minimum(below, above), least)
     rare = jnp.where(served, rare, jnp.minimum(rare, margin.leaving))
     rare = jnp.clip(rare, _LEAST, 0.5 - _LEAST)
-    needed = jnp.abs(cells.middle(mean) - upper) / (
-        deviation * ndtri(1 - jnp.full_like(mean, least))
-    )
+    low, high = _between(below, above, margin.leaving, served, least)
+    far, a, b, farthest = ndtri(1 - jnp.stack([rare, low, high, jnp.full_like(mean, least)]))
+    needed = jnp.abs((begin + end) / 2 - upper) / (deviation * farthest)
     end_stretch = jnp.maximum(margin.stretch, needed)
     side = jnp.where(cell == 0, -1, 1).astype(mean.dtype)
-    end_mean = upper + side * deviation * end_stretch * ndtri(1 - rare)
+    end_mean = upper + side * deviation * end_stretch * far
     # Between two others.
-    low, high, stretch, middle = _between(
-        below, above, margin.leaving, served, lower, upper, deviation, least
-    )
+    stretch = (upper - lower) / ((a + b) * deviation)
+    middle = (lower * b + upper * a) / (a + b)
     return (
         jnp.where(at_end, end_mean, middle),
         Margin(jnp.where(at_end, end_stretch, stretch), jnp.where(at_end, rare, low + high)),
@@ -124,12 +123,9 @@ def _between(
     above: jax.Array,
     leaving: jax.Array,
     served: jax.Array,
-    lower: jax.Array,
-    upper: jax.Array,
-    deviation: jax.Array,
     least: float,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Return probabilities of leaving on either side, and the stretch and the mean they need."""
+) -> tuple[jax.Array, jax.Array]:
+    """Return the probabilities of leaving on either side."""
     half = least / 2
     inside = 1 - below - above
     inside = jnp.where(served, inside, jnp.maximum(inside, 1 - leaving))
@@ -139,6 +135,4 @@ def _between(
     share = jnp.where(jnp.abs(room) > _LEAST, (1 - total) / jnp.where(room != 0, room, 1), 0)
     low = jnp.clip(low + share * (low - half), _LEAST, 0.5 - _LEAST)
     high = jnp.clip(high + share * (high - half), _LEAST, 0.5 - _LEAST)
-    a, b = ndtri(1 - low), ndtri(1 - high)
-    stretch = (upper - lower) / ((a + b) * deviation)
-    return low, high, stretch, (lower * b + upper * a) / (a + b)
+    return low, high

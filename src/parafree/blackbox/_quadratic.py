@@ -111,7 +111,7 @@ def flat(dimension: int, figures: int, dtype: Any) -> Quadratic:
 
 
 def fit(
-    x: jax.Array, figures: jax.Array, values: jax.Array, axes: jax.Array, judged: Any = None
+    x: jax.Array, figures: jax.Array, values: jax.Array, inverse: jax.Array, judged: Any = None
 ) -> tuple[Quadratic, jax.Array]:
     """Return the model of points, and what (n, c) it expects of each when fitted to the others.
 
@@ -119,7 +119,7 @@ def fit(
         x: (n, d), points; at least one counts.
         figures: (n, c), what is modelled.
         values: (n,), the lower the more a point counts; +inf where it does not.
-        axes: (d, d), columns that are one deviation of the search long.
+        inverse: (d, d), of the axes of the search, columns that are one deviation long.
         judged: of how many, the first ones, it has to say so; all by default. May be traced.
     """
     known = jnp.isfinite(values)
@@ -135,7 +135,7 @@ def fit(
     unit = jnp.where(unit > 0, unit, jnp.ones_like(unit))
     y = above / unit
 
-    centre, inverse = x[i], jnp.linalg.inv(axes)
+    centre = x[i]
     q = jnp.where(known[:, None], (x - centre) @ inverse.T, 0)
     dual, left_out = _regressed(q, y, known, weights, len(y) if judged is None else judged)
     curvature = 2 * _SQUARE * jax.vmap(lambda each: (q.T * each) @ q, in_axes=1)(dual)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr, ndtri
 
 from parafree.blackbox import _categorical, _margin
 from parafree.blackbox._categorical import Options
@@ -22,7 +21,7 @@ from parafree.blackbox._margin import Margin
 from parafree.blackbox._progress import Status, worse
 from parafree.blackbox._ranking import weigh
 from parafree.blackbox._sampled import Best, Core, Sampled
-from parafree.blackbox.cmaes import CMAES, CMAESState
+from parafree.blackbox.cmaes import CMAES, CMAESState, Moments
 from parafree.core.card import Card
 
 _NORMAL = CMAES()
@@ -39,6 +38,15 @@ class CatCMAESState(NamedTuple):
     options: Options  # of the choices
     lowest: jax.Array  # (), the lowest value that was found in this run
     waited: jax.Array  # (), share of the patience that has passed since then
+
+
+class CatMoments(NamedTuple):
+    """What a generation tells: of coordinates that are drawn normally, and of discrete ones."""
+
+    normal: Moments
+    served: jax.Array  # (m,), bool, a selected candidate had left the mean's whole number
+    chosen: jax.Array  # (c, k), the weight of the candidates that chose each option
+    size: jax.Array  # (), int32, candidates
 
 
 class CatCMAES(Sampled):
@@ -107,38 +115,39 @@ class CatCMAES(Sampled):
     def place(self, state: CatCMAESState, draws: jax.Array) -> jax.Array:
         """Return rounded normal coordinates, and the middles of the cells of options."""
         kinds, d = _kinds(state.core.frame), state.core.frame.dimension
-        x = self._normal_x(state, draws)
+        x = self._normal_x(state, draws[:, _columns(kinds, d)])
         whole = np.arange(len(kinds.continuous), len(kinds.gaussian))
         # Beyond its bounds a whole number is its last one; others are mirrored by the frame.
-        x = x.at[:, whole].set(kinds.cells.middle(x[:, whole])) if len(whole) else x
+        x = x.at[:, whole].set(kinds.cells.middle(x[:, whole])) if kinds.whole else x
         placed = jnp.zeros((draws.shape[0], d + 1), x.dtype)
         placed = placed.at[:, _columns(kinds, d)].set(x)[:, :d]
         if not kinds.options:
             return placed
         counts = jnp.asarray(kinds.counts, x.dtype)
-        u = (self._picked(state, draws).astype(x.dtype) + 0.5) / counts
+        u = (_picked(kinds, state, draws).astype(x.dtype) + 0.5) / counts
         return placed.at[:, np.array(kinds.options)].set(4 * u - 2)
 
     def axes(self, state: CatCMAESState) -> jax.Array:
         """Return columns (d, d) that are one deviation long; an option's is 1."""
-        kinds, d = _kinds(state.core.frame), state.core.frame.dimension
-        columns, normal = _columns(kinds, d), _NORMAL.axes(state.normal)
-        root = jnp.eye(d + 1, dtype=normal.dtype)
-        return root.at[np.ix_(columns, columns)].set(self._stretched(state, normal))[:d, :d]
+        axes = _stretch(_kinds(state.core.frame), state)[:, None] * _NORMAL.axes(state.normal)
+        return _among_all(state, axes)
+
+    def inverse_axes(self, state: CatCMAESState) -> jax.Array:
+        """Return the inverse (d, d) of the axes."""
+        return _among_all(state, self._inverse(state))
 
     def draws_at(self, state: CatCMAESState, x: jax.Array) -> jax.Array:
         """Return draws (n, d + 1) that are placed at x (n, d), or in the same cells."""
         kinds, d = _kinds(state.core.frame), state.core.frame.dimension
-        columns, core = _columns(kinds, d), state.normal.core
+        columns = _columns(kinds, d)
         padded = jnp.concatenate([x, jnp.zeros_like(x[:, :1])], axis=1)
-        axes = self._stretched(state, _NORMAL.axes(state.normal))
-        away = padded[:, columns] - core.mean
-        z = jnp.zeros_like(padded).at[:, columns].set(jnp.linalg.solve(axes, away.T).T)
+        away = padded[:, columns] - state.normal.core.mean
+        z = jnp.zeros_like(padded).at[:, columns].set(away @ self._inverse(state).T)
         if not kinds.options:
             return z
         options = np.array(kinds.options)
-        u = _categorical.middle(state.options, (x[:, options] + 2) / 4, kinds.counts)
-        return z.at[:, options].set(ndtri(u))
+        middle = _categorical.middle(state.options, (x[:, options] + 2) / 4, kinds.counts)
+        return z.at[:, options].set(middle)
 
     def deviation(self, state: CatCMAESState) -> jax.Array:
         """Return that of the continuous coordinates; where there are none, that of the start.
@@ -155,29 +164,42 @@ class CatCMAES(Sampled):
         self, state: CatCMAESState, draws: jax.Array, values: jax.Array, count: jax.Array
     ) -> CatCMAESState:
         """Move the normal distribution, keep its margin, move the options."""
+        return self.absorb(state, self.gather(state, draws, values, count))
+
+    def gather(
+        self, state: CatCMAESState, draws: jax.Array, values: jax.Array, count: jax.Array
+    ) -> CatMoments:
+        """Return the weighted sums over a generation."""
         kinds = _kinds(state.core.frame)
-        columns = _columns(kinds, state.core.frame.dimension)
+        z = draws[:, _columns(kinds, state.core.frame.dimension)]
         weights = weigh(values, count).positive
-        before = state.normal._replace(
-            core=state.normal.core._replace(progress=state.core.progress)
-        )
-        z, margin = draws[:, columns], state.margin
         served = jnp.zeros(len(kinds.whole), bool)
+        chosen = jnp.zeros_like(state.options.share)
         if kinds.whole:
-            z, served = self._centred(state, draws, weights > 0)
-        normal = _NORMAL.learn(before, z, values, count)
+            z, served = self._centred(state, z, weights > 0)
+        if kinds.options:
+            picked = _picked(kinds, state, draws)
+            chosen = _categorical.chosen(picked, weights, max(kinds.counts))
+        normal = _NORMAL.gather(state.normal, z, values, count)
+        return CatMoments(normal, served, chosen, jnp.asarray(count, jnp.int32))
+
+    def absorb(self, state: CatCMAESState, told: CatMoments) -> CatCMAESState:
+        """Return the state moved by these sums."""
+        kinds = _kinds(state.core.frame)
+        before = state.normal.core._replace(progress=state.core.progress)
+        normal = _NORMAL.absorb(state.normal._replace(core=before), told.normal)
+        margin, options = state.margin, state.options
         if kinds.whole:
-            normal, margin = _corrected(kinds, normal, margin, served)
-        options = state.options
+            normal, margin = _corrected(kinds, normal, margin, told.served)
         if kinds.options:
             least = _margin.least_of(kinds.discrete)
-            picked = self._picked(state, draws)
-            options = _categorical.learn(options, picked, weights, kinds.counts, least)
-        mean = jnp.zeros(state.core.mean.shape[0] + 1, z.dtype).at[columns].set(normal.core.mean)
+            options = _categorical.learn(options, told.chosen, kinds.counts, least)
+        columns = _columns(kinds, state.core.frame.dimension)
+        mean = _padded(jnp.zeros_like(state.core.mean)).at[columns].set(normal.core.mean)
         core = state.core._replace(mean=mean[:-1], sigma=normal.core.sigma)
         # What a model has guessed is no value that was found.
         lowest = jnp.minimum(state.lowest, core.best.value)
-        waited = state.waited + 1 / _patience(kinds, count, z.dtype)
+        waited = state.waited + 1 / _patience(kinds, told.size, core.sigma.dtype)
         waited = jnp.where(lowest < state.lowest, jnp.zeros_like(waited), waited)
         return CatCMAESState(core, normal, margin, options, lowest, waited)
 
@@ -193,33 +215,35 @@ class CatCMAES(Sampled):
         stagnated = jnp.where(late, jnp.int32(Status.STAGNATED), jnp.int32(Status.OK))
         return worse(stagnated, _NORMAL.trouble(state.normal))
 
-    def _normal_x(self, state: CatCMAESState, draws: jax.Array) -> jax.Array:
-        kinds, core = _kinds(state.core.frame), state.normal.core
-        columns = _columns(kinds, state.core.frame.dimension)
-        x = _NORMAL.place(state.normal, draws[:, columns])
-        return core.mean + _stretch(kinds, state) * (x - core.mean) if kinds.whole else x
+    def _normal_x(self, state: CatCMAESState, z: jax.Array) -> jax.Array:
+        kinds, mean = _kinds(state.core.frame), state.normal.core.mean
+        x = _NORMAL.place(state.normal, z)
+        return mean + _stretch(kinds, state) * (x - mean) if kinds.whole else x
 
-    def _stretched(self, state: CatCMAESState, axes: jax.Array) -> jax.Array:
-        kinds = _kinds(state.core.frame)
-        return _stretch(kinds, state)[:, None] * axes if kinds.whole else axes
-
-    def _picked(self, state: CatCMAESState, draws: jax.Array) -> jax.Array:
-        kinds = _kinds(state.core.frame)
-        u = ndtr(draws[:, np.array(kinds.options)])
-        return _categorical.pick(state.options, u)
+    def _inverse(self, state: CatCMAESState) -> jax.Array:
+        """Return the inverse (g, g) of the axes of what is drawn normally."""
+        return _NORMAL.inverse_axes(state.normal) / _stretch(_kinds(state.core.frame), state)
 
     def _centred(
-        self, state: CatCMAESState, draws: jax.Array, selected: jax.Array
+        self, state: CatCMAESState, z: jax.Array, selected: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Return the draws of the centred candidates, and which whole numbers were left."""
-        kinds, core = _kinds(state.core.frame), state.normal.core
+        """Return the draws (n, g) of the centred candidates, and which whole numbers were left."""
+        kinds = _kinds(state.core.frame)
         m = len(kinds.continuous)
-        x = self._normal_x(state, draws)
-        moved, served = _margin.centre(kinds.cells, core.mean[m:], x[:, m:], selected)
-        shift = jnp.zeros_like(x).at[:, m:].set(moved - x[:, m:])
-        y = shift / (core.sigma * _stretch(kinds, state))
-        z = draws[:, _columns(kinds, state.core.frame.dimension)]
-        return z + jnp.linalg.solve(state.normal.root, y.T).T, served
+        x, mean = self._normal_x(state, z)[:, m:], state.normal.core.mean[m:]
+        moved, served = _margin.centre(kinds.cells, mean, x, selected)
+        return z + (moved - x) @ self._inverse(state)[:, m:].T, served
+
+
+def _picked(kinds: Kinds, state: CatCMAESState, draws: jax.Array) -> jax.Array:
+    return _categorical.pick(state.options, draws[:, np.array(kinds.options)])
+
+
+def _among_all(state: CatCMAESState, normal: jax.Array) -> jax.Array:
+    """Return a matrix (d, d) that is this one (g, g) where coordinates are drawn normally."""
+    kinds, d = _kinds(state.core.frame), state.core.frame.dimension
+    columns = _columns(kinds, d)
+    return jnp.eye(d + 1, dtype=normal.dtype).at[np.ix_(columns, columns)].set(normal)[:d, :d]
 
 
 def _corrected(
@@ -267,8 +291,8 @@ def _part(where: Frame, columns: np.ndarray) -> Frame:
 
 
 def _no_options(dtype: Any) -> Options:
-    zero = jnp.zeros((), dtype)
-    return Options(jnp.zeros((0, 1), dtype), jnp.zeros((0, 1), dtype), zero, zero + 1)
+    none, zero = jnp.zeros((0, 1), dtype), jnp.zeros((), dtype)
+    return Options(none, none, zero, zero + 1, none, none)
 
 
 card = Card(

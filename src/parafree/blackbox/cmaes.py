@@ -26,6 +26,7 @@ class CMAESState(NamedTuple):
     core: Core
     covariance: jax.Array  # (d, d), without the step size
     root: jax.Array  # (d, d), A with A A^T = the covariance when it was computed last
+    inverse: jax.Array  # (d, d), of the root
     age: jax.Array  # (), int32, generations since then
     due: jax.Array  # (), bool, it is to be computed again
     path: jax.Array  # (d,), p_sigma, of the step size
@@ -88,7 +89,7 @@ class CMAES(Sampled):
         eye = jnp.eye(core.frame.dimension, dtype=core.frame.dtype)
         zero = jnp.zeros_like(core.mean)
         one = jnp.ones((), core.frame.dtype)
-        return CMAESState(core, eye, eye, jnp.int32(0), jnp.bool_(False), zero, zero, one)
+        return CMAESState(core, eye, eye, eye, jnp.int32(0), jnp.bool_(False), zero, zero, one)
 
     def place(self, state: CMAESState, draws: jax.Array) -> jax.Array:
         """Return mean + sigma A z (40)."""
@@ -98,9 +99,13 @@ class CMAES(Sampled):
         """Return sigma A, whose columns are one deviation of the candidates long."""
         return state.core.sigma * state.root
 
+    def inverse_axes(self, state: CMAESState) -> jax.Array:
+        """Return the inverse of the axes, which takes a step to what it was drawn from."""
+        return state.inverse / state.core.sigma
+
     def draws_at(self, state: CMAESState, x: jax.Array) -> jax.Array:
         """Return the draws (n, d) that are placed at x (n, d)."""
-        return jnp.linalg.solve(self.axes(state), (x - state.core.mean).T).T
+        return (x - state.core.mean) @ self.inverse_axes(state).T
 
     def deviation(self, state: CMAESState) -> jax.Array:
         """Return sigma times the root of the covariance's diagonal."""
@@ -184,11 +189,12 @@ def _renewed(state: CMAESState) -> CMAESState:
     floor = jnp.finfo(covariance.dtype).eps * values.shape[0] * values[-1]
     lift = jnp.maximum(floor - values[0], 0)
     values = jnp.maximum(values + lift, floor)
-    root = units[:, None] * ((vectors * jnp.sqrt(values)) @ vectors.T)
+    lengths = jnp.sqrt(values)
     covariance = covariance + lift * jnp.diag(units**2)
     return state._replace(
         covariance=covariance,
-        root=root,
+        root=units[:, None] * ((vectors * lengths) @ vectors.T),
+        inverse=((vectors / lengths) @ vectors.T) / units,
         age=jnp.int32(0),
         due=jnp.bool_(False),
         condition=values[-1] / values[0],

@@ -27,6 +27,7 @@ from parafree.core.space import Space
 from parafree.study._compiled_limits import outcomes_of
 from parafree.study._goals import PLAIN, Goals
 from parafree.study._ground import Ground
+from parafree.study._jax_setup import of_small_programs
 from parafree.study._saving import read_state, write_state
 
 _CHUNK_S = 0.5  # progress and Ctrl-C wait for a chunk
@@ -60,7 +61,8 @@ class Compiled:
         value = self._ground.of_candidate(f if goals.plain else outcomes_of(f, goals))
         self._key = key_from_names(seed, "minimize", "batches")
         begin = time.monotonic()
-        start = jax.jit(partial(_begin, self._method, self._ground))
+        begun = partial(_begin, self._method, self._ground)
+        start = jax.jit(begun, compiler_options=of_small_programs())
         self._template = jax.eval_shape(start, self._key)
         self.size = self._method.draws(self._template.state).shape[0]
         most, goal = jnp.int32(0), jnp.zeros((), self._template.run.dtype)

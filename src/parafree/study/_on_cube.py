@@ -24,6 +24,7 @@ from parafree.blackbox.auto import Auto
 from parafree.core.keys import integer_from_names, key_from_names
 from parafree.core.space import Space
 from parafree.study._ground import cube, is_cube
+from parafree.study._jax_setup import of_small_programs
 
 
 class Learned(NamedTuple):
@@ -56,12 +57,16 @@ class OnCube:
     def propose(self, batch: int, turn: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return unit points, what they are made of, and which keep the constraints."""
         with jax.enable_x64(True):
-            found = self._programs.propose(self._key("ask", batch, turn), self._state)
+            key = self._key("ask", batch, turn)
+            self._state, *found = self._programs.propose(self._state, key)
             u, draws, feasible = map(np.asarray, found)
         return u, draws, np.broadcast_to(feasible, len(u))
 
     def learn(self, batch: int, draws: np.ndarray, outcomes: np.ndarray) -> Learned:
-        """Tell the method the values of a batch, and what has limits; return what that told."""
+        """Tell the method the values of a batch, and what has limits; return what that told.
+
+        The candidates are some of those that were proposed since the last batch was told.
+        """
         with jax.enable_x64(True):
             key = self._key("tell", batch)
             self._state, info = self._programs.learn(self._state, draws, outcomes, key)
@@ -113,19 +118,17 @@ def _programs(method: Auto, where: Space | int) -> _Programs:
         shapes = jax.eval_shape(begin, np.int64(0))
     tree, leaves = jax.tree.structure(shapes), jax.tree.leaves
 
-    def propose(key: Any, state: list[Any]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def propose(state: list[Any], key: Any) -> tuple[list[Any], jax.Array, jax.Array, jax.Array]:
         candidates, after = method.ask(jax.random.key(key), jax.tree.unflatten(tree, state))
         draws = method.draws(after)
         if isinstance(where, int):
-            return candidates, draws, jnp.bool_(True)
-        return where.encode(candidates), draws, where.feasible(candidates)
+            return leaves(after), candidates, draws, jnp.bool_(True)
+        return leaves(after), where.encode(candidates), draws, where.feasible(candidates)
 
     def learn(state: list[Any], draws: Any, outcomes: Any, key: Any) -> tuple[list[Any], jax.Array]:
-        ask, tell = jax.random.split(jax.random.key(key))
-        # For what else it draws, such as where it begins again.
-        _, asked = method.ask(ask, jax.tree.unflatten(tree, state))
+        asked = method.recall(jax.tree.unflatten(tree, state), draws)
         values = outcomes if method.limits else outcomes[:, 0]
-        after, info = method.tell(tell, method.recall(asked, draws), None, values)
+        after, info = method.tell(jax.random.key(key), asked, None, values)
         return leaves(after), jnp.stack([info.population, info.restarts, info.status])
 
     def move(state: list[Any], u: jax.Array) -> list[Any]:
@@ -138,14 +141,15 @@ def _programs(method: Auto, where: Space | int) -> _Programs:
         middle = method.mean(jax.tree.unflatten(tree, state))
         return middle if isinstance(where, int) else where.encode(middle)
 
-    changes = partial(jax.jit, donate_argnums=0)
+    compiled = partial(jax.jit, compiler_options=of_small_programs())
+    changes = partial(compiled, donate_argnums=0)
     return _Programs(
         method.draws(shapes).shape[0],
         method.describe(shapes),
-        jax.jit(lambda key: leaves(begin(key))),
-        jax.jit(propose),
+        compiled(lambda key: leaves(begin(key))),
+        changes(propose),
         changes(learn),
         changes(move),
         changes(widen),
-        jax.jit(mean),
+        compiled(mean),
     )
