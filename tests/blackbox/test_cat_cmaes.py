@@ -188,7 +188,7 @@ def test_cells_are_those_of_the_space():
 
 
 def test_numbers_alone_are_searched_as_cma_es_does():
-    """With nothing discrete the method is CMA-ES, draw for draw."""
+    """With nothing discrete the method is CMA-ES, draw for draw, up to rounding."""
     bowl = lambda p: jnp.sum((p - 1) ** 2)  # noqa: E731
     start = jnp.zeros(3)
     mixed, plain, key = CatCMAES(), CMAES(), jax.random.key(0)
@@ -201,8 +201,8 @@ def test_numbers_alone_are_searched_as_cma_es_does():
         b = b._replace(core=b.core._replace(asked=draws[:, :3]))
         values = jax.vmap(bowl)(b.core.frame.points(plain.place(b, draws[:, :3])))
         a, b = tell_a(a, values), tell_b(b, values)
-    np.testing.assert_array_equal(a.core.mean, b.core.mean)
-    np.testing.assert_array_equal(a.normal.covariance, b.covariance)
+    np.testing.assert_allclose(a.core.mean, b.core.mean, rtol=1e-5)
+    np.testing.assert_allclose(a.normal.covariance, b.covariance, rtol=1e-4, atol=1e-5)
 
 
 MIXED = Space(

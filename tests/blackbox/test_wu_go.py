@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from parafree.blackbox import WUGO, Region
+from parafree.blackbox._threefry import turned
 from parafree.blackbox.wu_go import _responses, energy, generate, uncertainty
 
 
@@ -65,8 +66,7 @@ def test_reference_least_score_on_a_grid(double: Any) -> None:
     state = after(method, 8)
     key = jax.random.key(99)
     asked = float(method.ask(key, state)[0][0, 0])
-    noise_key = jax.random.split(jax.random.split(key)[1])[0]
-    noise = jax.random.normal(noise_key, (64, 10), jnp.float64)
+    noise = jax.random.normal(turned(key, 1), (64, 10), jnp.float64)
     grid = np.append(np.linspace(-2, 2, 801), asked)[:, None]
     everywhere = jnp.broadcast_to(noise, (802, 64, 10))
     made = np.asarray(generate(state.generator, jnp.asarray(grid), everywhere))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from parafree.blackbox._gaussian_process import Hyper, Posterior, condition, first_guess, fit
 from parafree.blackbox._modelled import Modelled, Record
 from parafree.blackbox._promising import most_promising
+from parafree.blackbox._threefry import turned
 
 
 class KrigedState(NamedTuple):
@@ -57,14 +58,17 @@ class Kriged(Modelled):
         y = jnp.concatenate([y, jnp.zeros(q, y.dtype)])
         known = jnp.concatenate([record.known, jnp.zeros(q, bool)])
 
-        def one(carry: Any, turn: tuple[jax.Array, jax.Array]) -> Any:
-            (x, y, known), (key, row) = carry, turn
+        def one(carry: Any, turn: jax.Array) -> Any:
+            x, y, known = carry
+            row = record.x.shape[0] + turn
             posterior = condition(state.hyper, x, y, known)
             least = jnp.min(jnp.where(known, posterior.means(), jnp.inf))
             point = most_promising(
-                key, lambda z: self.score(posterior, least, record, z), record, self.spread
+                turned(key, turn),
+                lambda z: self.score(posterior, least, record, z),
+                record,
+                self.spread,
             )
             return (x.at[row].set(point), y, known.at[row].set(True)), point
 
-        rows = record.x.shape[0] + jnp.arange(q, dtype=jnp.int32)
-        return jax.lax.scan(one, (x, y, known), (jax.random.split(key, q), rows))[1]
+        return jax.lax.scan(one, (x, y, known), jnp.arange(q, dtype=jnp.int32))[1]

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from parafree.blackbox._frame import Frame, even, frame
 from parafree.blackbox._progress import Info, Limits, Progress, Status, advance, ended, fresh
 from parafree.blackbox._ranking import clean
-from parafree.blackbox._sampled import Best, choose
+from parafree.blackbox._sampled import Best, taken
+from parafree.blackbox._threefry import turned
 from parafree.core.errors import MethodError
 from parafree.core.space import Space
 
@@ -135,12 +136,12 @@ class Modelled(eqx.Module):
 
     def ask(self, key: jax.Array, state: Any) -> tuple[Any, Any]:
         """Return a batch of candidates and the state that remembers them."""
-        record, (draw, think) = state.record, jax.random.split(key)
-        u = even(draw, record.asked.shape, record.asked.dtype)
+        record = state.record
+        u = even(key, record.asked.shape, record.asked.dtype)
         first = record.frame.scatter(u, self.spread)
         first = first.at[0].set(jnp.where(record.told == 0, 0, first[0]))  # the start
         ready = self._ready(record) & ~ended(record.progress)
-        x = jax.lax.cond(ready, lambda: self.propose(think, state), lambda: first)
+        x = jax.lax.cond(ready, lambda: self.propose(turned(key, 1), state), lambda: first)
         sound = jnp.isfinite(x).all(axis=1, keepdims=True)
         x = snap(record.frame, record.frame.inside(jnp.where(sound, x, first)))
         candidates = record.frame.points(jnp.repeat(x, self.repeats, axis=0))
@@ -154,13 +155,13 @@ class Modelled(eqx.Module):
         over = ended(old.progress)
         record = self._noted(old, values.reshape(self.population, self.repeats))
         quiet = jnp.where(over, old.progress.status, jnp.int32(Status.NOT_FINITE))
-        progress = choose(
+        progress = taken(
             jnp.isfinite(values).any() & ~over,
             self._progress(record),
             old.progress._replace(status=quiet),
         )
         kept = old._replace(best=record.best)  # all that a search which has ended still learns
-        record = choose(over, kept, record)._replace(progress=progress)
+        record = taken(over, kept, record)._replace(progress=progress)
         state = state._replace(record=record)
         state = jax.lax.cond(
             self._ready(record) & ~over, lambda: self._learned(key, state), lambda: state
@@ -184,7 +185,7 @@ class Modelled(eqx.Module):
         parts = jax.tree.leaves(new._replace(record=()))
         floats = [x for x in parts if jnp.issubdtype(x.dtype, jnp.floating)]
         sound = jnp.stack([jnp.isfinite(x).all() for x in [*floats, jnp.zeros(())]]).all()
-        return choose(sound, new, state)
+        return taken(sound, new, state)
 
     def _noted(self, record: Record, values: jax.Array) -> Record:
         """Return the record that holds the points asked for last."""
@@ -192,7 +193,7 @@ class Modelled(eqx.Module):
         mean = means(values)
         i = jnp.argmin(mean)
         best = Best(record.asked[i], mean[i])
-        best = choose(mean[i] < record.best.value, best, record.best)
+        best = taken(mean[i] < record.best.value, best, record.best)
         stays = jnp.argmin(means(record.values))
         age = record.age.at[stays].set(jnp.iinfo(jnp.int32).max)
         age = jnp.where(record.known, age, -1)

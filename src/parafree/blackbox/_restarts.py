@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from parafree.blackbox._frame import normal
 from parafree.blackbox._progress import Status, ended
-from parafree.blackbox._sampled import Best, Sampled, better
+from parafree.blackbox._sampled import Best, Sampled, better, taken
 from parafree.blackbox.cmaes import CMAES
 from parafree.core.errors import MethodError
 
@@ -216,7 +216,7 @@ class Restarting(eqx.Module):
             spread = jnp.asarray(self.method.spread, where.dtype) * run.spread
             core = self.method.core(where, where.scatter(state.lot[:-2]), spread)
             begun = self.method.begin(core._replace(asked=inner.core.asked))
-            return begun, jax.lax.cond(done, lambda a, _: a, lambda _, b: b, run, old[1])
+            return begun, taken(done, run, old[1])
 
         # A branch, because a choice for each leaf repeats in each of them how `over` comes about,
         # which takes long to compile.

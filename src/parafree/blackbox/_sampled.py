@@ -203,7 +203,7 @@ class Sampled(eqx.Module):
         steps = judge_steps(deviation, old.first, move, self.limits)
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
-        state = jax.lax.cond(sound, lambda a, _: a, lambda _, b: b, new, state)
+        state = taken(sound, new, state)
         progress = progress._replace(status=status)
         return state._replace(core=state.core._replace(progress=progress, best=old.best))
 
@@ -245,3 +245,8 @@ def better(found: Best, best: Best) -> Best:
 def choose(condition: Any, a: Any, b: Any) -> Any:
     """Return ``a`` where the condition is true, ``b`` elsewhere."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
+
+
+def taken(condition: Any, a: Any, b: Any) -> Any:
+    """Return the same by a branch, which compiles faster where there are many leaves."""
+    return jax.lax.cond(condition, lambda a, _: a, lambda _, b: b, a, b)

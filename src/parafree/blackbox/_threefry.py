@@ -40,6 +40,22 @@ def unit(key: jax.Array, count: int, dtype: Any) -> jax.Array:
     return jax.lax.bitcast_convert_type(mantissa | one, dtype) - 1
 
 
+def turned(key: jax.Array, turn: Any) -> jax.Array:
+    """Return another key for every turn (), the key itself for turn 0; no program of its own.
+
+    The last word counts the turns. A cipher's keys may be as close as they like, and those that
+    JAX hands out are far apart.
+
+    Example:
+        >>> key = jax.random.key(7)
+        >>> print(turned(key, 0) == key, turned(key, 1) == key)
+        True False
+    """
+    data = jax.random.key_data(key)
+    data = data.at[..., -1].add(jnp.asarray(turn).astype(data.dtype))
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))
+
+
 def words(key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     """Draw two words of bits, uint32 (count,) each, from a key of JAX's default kind."""
     a, b = jax.random.key_data(key)

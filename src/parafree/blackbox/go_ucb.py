@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from parafree.blackbox._frame import normal
 from parafree.blackbox._modelled import Modelled, Record
 from parafree.blackbox._promising import most_promising
+from parafree.blackbox._threefry import turned
 from parafree.core.card import Card
 
 _HIDDEN = 25  # of the paper's network
@@ -148,19 +150,19 @@ class GOUCB(Modelled):
         gradients = jnp.concatenate([gradients, jnp.zeros((q, state.w.size), state.w.dtype)])
         rest = jnp.concatenate([rest, jnp.zeros(q, rest.dtype)])
 
-        def one(carry: Any, turn: tuple[jax.Array, jax.Array]) -> Any:
-            (gradients, rest), (key, row) = carry, turn
+        def one(carry: Any, turn: jax.Array) -> Any:
+            gradients, rest = carry
+            row = record.x.shape[0] + turn
             ball = self._ball(gradients, rest, state.w)
 
             def score(x: jax.Array) -> jax.Array:
                 return -jax.vmap(f)(ball.lowest(slopes(ball.centre, x)), x)
 
-            point = most_promising(key, score, record, self.spread)
+            point = most_promising(turned(key, turn), score, record, self.spread)
             gradients = gradients.at[row].set(slopes(state.w, point[None])[0])
             return (gradients, rest.at[row].set(-f(state.w, point))), point
 
-        rows = record.x.shape[0] + jnp.arange(q, dtype=jnp.int32)
-        return jax.lax.scan(one, (gradients, rest), (jax.random.split(key, q), rows))[1]
+        return jax.lax.scan(one, (gradients, rest), jnp.arange(q, dtype=jnp.int32))[1]
 
     @property
     def _family(self) -> Family:
@@ -207,9 +209,10 @@ class GOUCB(Modelled):
 
 
 def _draw(key: jax.Array, dimension: int) -> dict[str, jax.Array]:
-    a, b = jax.random.split(key)
-    first = jax.random.normal(a, (dimension + 1, _HIDDEN)) / jnp.sqrt(dimension + 1.0)
-    return {"first": first, "second": jax.random.normal(b, (_HIDDEN + 1,)) / jnp.sqrt(_HIDDEN)}
+    rows = dimension + 1
+    first, second = jnp.split(normal(key, ((rows + 1) * _HIDDEN + 1,), float), [rows * _HIDDEN])
+    first = first.reshape(rows, _HIDDEN) / jnp.sqrt(dimension + 1.0)
+    return {"first": first, "second": second / jnp.sqrt(_HIDDEN)}
 
 
 def _value(w: dict[str, jax.Array], x: jax.Array) -> jax.Array:

@@ -20,6 +20,7 @@ from parafree.blackbox._multipliers import aim_within
 from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit, flat
 from parafree.blackbox._restarts import RestartInfo, Restarting, RestartState
 from parafree.blackbox._sampled import choose
+from parafree.blackbox._threefry import turned
 from parafree.blackbox.bipop import BIPOP
 from parafree.blackbox.cat_cmaes import CatCMAES
 from parafree.blackbox.cmaes import CMAES
@@ -223,7 +224,7 @@ class Surrogate(eqx.Module):
 
         def block(i: jax.Array, carry: tuple) -> tuple:
             draws, guess, _ = carry
-            fresh, drawn = self.method.draw(_turned(key, i), runs, rows, width)
+            fresh, drawn = self.method.draw(turned(key, i), runs, rows, width)
             at = (i * rows, jnp.int32(0))
             place = i * rows + jnp.arange(rows, dtype=jnp.int32)
             known = (place < runs.filled)[:, None]
@@ -293,13 +294,6 @@ class Surrogate(eqx.Module):
         x = aim_within(model, *around) if self.limits else aim(model.figure(0), *around)
         draws = self._sampled.draws_at(inner, x[None])[0]
         return jnp.where(state.usable & jnp.isfinite(draws).all(), draws, jnp.zeros_like(draws))
-
-
-def _turned(key: jax.Array, turn: jax.Array) -> jax.Array:
-    """Return another key for every turn, at once; the key itself for turn 0."""
-    words = jax.random.key_data(key)
-    words = words.at[..., -1].add(turn.astype(words.dtype))
-    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
 
 
 def _promising_first(draws: jax.Array, guess: jax.Array, begin: jax.Array, count: int) -> jax.Array:

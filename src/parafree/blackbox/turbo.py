@@ -17,7 +17,8 @@ from parafree.blackbox._frame import even
 from parafree.blackbox._gaussian_process import UNIT_CUBE, Hyper, condition, first_guess, fit
 from parafree.blackbox._modelled import Modelled, Record, means, snap
 from parafree.blackbox._pathwise import draw_functions
-from parafree.blackbox._sampled import choose
+from parafree.blackbox._sampled import choose, taken
+from parafree.blackbox._threefry import turned
 from parafree.core.card import Card
 
 _FIRST, _LEAST, _MOST = 0.8, 0.5**7, 1.6  # lengths of a region, as shares of the whole
@@ -113,15 +114,14 @@ class TuRBO(Modelled):
         region = resized(state.region, improved(record, new), patience)
         region = choose(judged, region, state.region)
         state = TuRBOState(record, hyper, region)
-        return choose(region.length < _LEAST, self._anew(record), state)
+        return taken(region.length < _LEAST, self._anew(record), state)
 
     def propose(self, key: jax.Array, state: TuRBOState) -> jax.Array:
         """Return the lowest points of some functions, drawn from what is known."""
         record, (y, _, _) = state.record, state.record.standard()
-        d, around, functions = record.frame.dimension, *jax.random.split(key)
-        x = self._candidates(around, state, min(_EACH * d, _CANDIDATES))
+        x = self._candidates(key, state, min(_EACH * record.frame.dimension, _CANDIDATES))
         posterior = condition(state.hyper, record.x, y, record.known)
-        heights = draw_functions(functions, posterior, x, self.population)
+        heights = draw_functions(turned(key, 1), posterior, x, self.population)
         feasible = record.frame.feasible(x)
         if feasible is not None:
             heights = jnp.where(feasible, heights, jnp.inf)

@@ -6,6 +6,7 @@ Generative Models in the Wasserstein Space", ECAI 2024, arXiv:2407.11917.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,8 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from parafree.blackbox._adam import Moments, move, still
+from parafree.blackbox._frame import normal
 from parafree.blackbox._modelled import Modelled, Record
 from parafree.blackbox._promising import most_promising
+from parafree.blackbox._threefry import turned
 from parafree.core.card import Card
 
 _HIDDEN, _LATENT = 64, 10  # of the paper's generator
@@ -89,11 +92,11 @@ class WUGO(Modelled):
     def begin(self, key: jax.Array, record: Record) -> WUGOState:
         """Return the state with a random generator."""
         d, dtype = record.frame.dimension, record.frame.dtype
-        a, b = jax.random.split(key)
         rows = d + _LATENT + 1
-        first = jax.random.normal(a, (rows, _HIDDEN), dtype) / jnp.sqrt(rows).astype(dtype)
-        second = jax.random.normal(b, (_HIDDEN + 1,), dtype) / jnp.sqrt(_HIDDEN).astype(dtype)
-        generator = {"first": first, "second": second}
+        drawn = normal(key, ((rows + 1) * _HIDDEN + 1,), dtype)
+        first, second = jnp.split(drawn, [rows * _HIDDEN])
+        first = first.reshape(rows, _HIDDEN) / math.sqrt(rows)
+        generator = {"first": first, "second": second / math.sqrt(_HIDDEN)}
         return WUGOState(record, generator, still(generator))
 
     def learn(self, key: jax.Array, state: WUGOState) -> WUGOState:
@@ -106,24 +109,24 @@ class WUGO(Modelled):
             made = generate(generator, record.x[rows], noise)
             return jnp.mean(jax.vmap(energy)(made, responses[rows]))
 
-        def step(carry: tuple[Any, Moments], key: jax.Array) -> tuple:
+        def step(carry: tuple[Any, Moments], turn: jax.Array) -> tuple:
             generator, moments = carry
-            draw, noise = jax.random.split(key)
-            u = jax.random.uniform(draw, (_BATCH,), record.frame.dtype)
+            # All is drawn at once: a random generator takes long to compile.
+            shape = (_BATCH, max(r, 2), _LATENT)
+            drawn = normal(turned(key, turn), (_BATCH + math.prod(shape),), record.frame.dtype)
+            u, noise = jax.scipy.special.ndtr(drawn[:_BATCH]), drawn[_BATCH:].reshape(shape)
             rows = jnp.minimum((u * many.astype(u.dtype)).astype(many.dtype), many - 1)
-            z = jax.random.normal(noise, (_BATCH, max(r, 2), _LATENT), record.frame.dtype)
-            return move(generator, jax.grad(loss)(generator, rows, z), moments, _RATE), None
+            return move(generator, jax.grad(loss)(generator, rows, noise), moments, _RATE), None
 
-        keys = jax.random.split(key, self.steps)
-        (generator, moments), _ = jax.lax.scan(step, (state.generator, state.moments), keys)
+        turns = jnp.arange(self.steps, dtype=jnp.int32)
+        (generator, moments), _ = jax.lax.scan(step, (state.generator, state.moments), turns)
         return WUGOState(record, generator, moments)
 
     def propose(self, key: jax.Array, state: WUGOState) -> jax.Array:
         """Return the points where the mean is small or the response unlike any that is known."""
         record, q = state.record, self.population
         times = -(-_SAMPLE // self.repeats)
-        noise_key, search = jax.random.split(key)
-        noise = jax.random.normal(noise_key, (times * self.repeats, _LATENT), record.frame.dtype)
+        noise = normal(key, (times * self.repeats, _LATENT), record.frame.dtype)
         own = jnp.repeat(jnp.sort(_responses(record), axis=1), times, axis=1)  # (m, s)
         own = jnp.concatenate([own, jnp.zeros((q, own.shape[1]), own.dtype)])
         known = jnp.concatenate([record.known, jnp.zeros(q, bool)])
@@ -132,20 +135,20 @@ class WUGO(Modelled):
             made = generate(state.generator, x, jnp.broadcast_to(noise, (len(x), *noise.shape)))
             return jnp.sort(made, axis=1)
 
-        def one(carry: Any, turn: tuple[jax.Array, jax.Array]) -> Any:
-            (own, known), (key, row) = carry, turn
+        def one(carry: Any, turn: jax.Array) -> Any:
+            own, known = carry
+            row = record.x.shape[0] + turn
 
             def score(x: jax.Array) -> jax.Array:
                 made = sample(x)
                 kappa = jnp.asarray(self.confidence, made.dtype)
                 return kappa * uncertainty(made, own, known) - jnp.mean(made, axis=1)
 
-            point = most_promising(key, score, record, self.spread)
+            point = most_promising(turned(key, turn + 1), score, record, self.spread)
             carry = own.at[row].set(sample(point[None])[0]), known.at[row].set(True)
             return carry, point
 
-        rows = record.x.shape[0] + jnp.arange(q, dtype=jnp.int32)
-        return jax.lax.scan(one, (own, known), (jax.random.split(search, q), rows))[1]
+        return jax.lax.scan(one, (own, known), jnp.arange(q, dtype=jnp.int32))[1]
 
 
 def generate(generator: dict[str, jax.Array], x: jax.Array, noise: jax.Array) -> jax.Array:
