@@ -13,9 +13,9 @@ _base = os.environ.setdefault("PARAFREE_TEST_CACHE", tempfile.mkdtemp(prefix="pa
 _own = Path(_base) / os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_own)
 os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # the same on every machine; other numbers are tested apart
-# Most programs run a few times only, so they are compiled quickly: without optimisation, and without
-# the emitter for large loops, which alone spares 40 % of the suite's time. XLA_FLAGS="" compiles
-# them as users do: make test-slow.
+# Most programs run a few times only, so they are compiled quickly: without optimisation, and
+# without the emitter for large loops, which alone spares 40 % of the time of testing black-box
+# methods. XLA_FLAGS="" compiles them as users do: make test-slow.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
