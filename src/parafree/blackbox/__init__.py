@@ -7,7 +7,9 @@ How the room is built:
   :class:`parafree.Space` in array form (x = 0 is the middle of the unit cube, one unit a quarter of
   its edge), or pytrees like the start. :class:`Region` adds a scale and bounds to a pytree.
 - **Bounds** are met in one place: a candidate outside is mirrored at the bound. A method never
-  notices; it searches the mirrored function, which is continuous and has the same optimum.
+  notices; it searches the mirrored function, which is continuous and has the same optimum. Some
+  evolution strategies move it onto the bound instead and keep their mean near (``_beyond.py``),
+  which meets an optimum on a bound exactly.
 - **Values** that are NaN or infinite, and points that break a constraint, rank last
   (``_ranking.py``). They take no part in the mean of the better half. A batch without any finite
   value teaches nothing, and the status says so.

@@ -93,6 +93,7 @@ class Frame(eqx.Module):
     low: jax.Array  # (d,), the bounds; infinite where there are none
     high: jax.Array  # (d,)
     form: Any = eqx.field(static=True)  # a Space or a Layout, which knows how to decode
+    clips: bool = eqx.field(default=False, static=True)  # candidates, which are mirrored otherwise
 
     @property
     def dimension(self) -> int:
@@ -105,12 +106,19 @@ class Frame(eqx.Module):
         return self.origin.dtype
 
     def points(self, x: jax.Array) -> Any:
-        """Return the candidates at x (n, d), mirrored into the bounds."""
-        return self.form.decode(_mirror(self.origin + self.scale * x, self.low, self.high))
+        """Return the candidates at x (n, d), mirrored into the bounds or moved onto them."""
+        within = jnp.clip if self.clips else _mirror
+        return self.form.decode(within(self.origin + self.scale * x, self.low, self.high))
 
     def point(self, x: jax.Array) -> Any:
         """Return the candidate at x (d,)."""
         return jax.tree.map(lambda leaf: leaf[0], self.points(x[None]))
+
+    @property
+    def bounds(self) -> tuple[jax.Array, jax.Array]:
+        """The bounds (d,) as coordinates."""
+        low, high = ((bound - self.origin) / self._divisor for bound in (self.low, self.high))
+        return low, high
 
     def inside(self, x: jax.Array) -> jax.Array:
         """Return x (..., d) mirrored into the bounds; exactly x where it keeps them."""

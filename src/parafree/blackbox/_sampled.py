@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from parafree.blackbox._beyond import held, tried
 from parafree.blackbox._frame import Frame, frame, normal
 from parafree.blackbox._population import check_population
 from parafree.blackbox._progress import (
@@ -67,6 +69,8 @@ class Sampled(eqx.Module):
     spread: Any = 1.0
     limits: Limits = Limits()
 
+    clips: ClassVar[bool] = False  # whether candidates beyond a bound move onto it: _beyond.py
+
     def __check_init__(self) -> None:
         check_population(self)
 
@@ -109,7 +113,7 @@ class Sampled(eqx.Module):
 
     def init(self, key: jax.Array, p: Any) -> Any:
         """Return the state of a search around ``p``: a space, a region, or a pytree."""
-        where = frame(p)
+        where = replace(frame(p), clips=self.clips)
         start = jnp.zeros(where.dimension, where.dtype)
         return self.begin(self.core(where, start, self.spread))
 
@@ -194,16 +198,18 @@ class Sampled(eqx.Module):
 
     def _concluded(self, state: Any, new: Any, values: jax.Array, count: Any) -> Any:
         """Return the new state if it can be used, and how far the search is."""
-        old = state.core
-        deviation = self.deviation(new)
+        old, before, deviation = state.core, self.deviation(state), self.deviation(new)
         sound = _sound(new, deviation)
-        deviation = jnp.where(sound, deviation, self.deviation(state))
+        deviation = jnp.where(sound, deviation, before)
         move = moves(old.frame, jnp.where(sound, new.core.mean, old.mean), deviation)
         progress = advance(old.progress, values, count, old.frame.dimension, self.limits)
         steps = judge_steps(deviation, old.first, move, self.limits)
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
-        state = taken(sound, new, state)
+        if old.frame.clips:
+            state = _held(state, new, sound, (before, deviation), progress.generation)
+        else:
+            state = taken(sound, new, state)
         progress = progress._replace(status=status)
         return state._replace(core=state.core._replace(progress=progress, best=old.best))
 
@@ -219,6 +225,26 @@ class Sampled(eqx.Module):
 def _barren(state: Any) -> Any:
     """Return the state after a generation of which nothing is learned."""
     return state._replace(core=state.core._replace(progress=unchanged(state.core.progress)))
+
+
+def _held(
+    state: Any,
+    new: Any,
+    sound: jax.Array,
+    deviations: tuple[jax.Array, jax.Array],
+    generation: jax.Array,
+) -> Any:
+    """Return the new state where it is sound, its mean not too far beyond the bounds.
+
+    After a trial at a bound it is the old one, with the new mean.
+    """
+    where, mean, (before, deviation) = state.core.frame, state.core.mean, deviations
+    trial = tried(where, mean, before, state.core.progress.generation)
+    whole = ~jnp.any(trial)
+    mean = jnp.where(sound, new.core.mean, mean)
+    mean = held(where, mean, jnp.where(whole, deviation, before), trial, generation)
+    state = taken(sound & whole, new, state)
+    return state._replace(core=state.core._replace(mean=mean))
 
 
 def moves(where: Frame, mean: jax.Array, deviation: jax.Array) -> jax.Array:

@@ -73,7 +73,7 @@ class CMAES(Sampled):
         from the left, so that badly chosen units cost no digits: in float32 an eigendecomposition
         resolves no more than seven orders of magnitude. Eigenvalues below what it resolves are
         lifted. Step sizes grow by at most e in a generation. Candidates without a finite value
-        take no part in the mean.
+        take no part in the mean; those beyond a bound move onto it, and the mean stays near it.
 
     Example:
         >>> from parafree import run
@@ -83,6 +83,8 @@ class CMAES(Sampled):
         >>> print(result.p["x"].round(3), result.p["y"].round(3))
         1.0 1.0
     """
+
+    clips = True
 
     def begin(self, core: Core) -> CMAESState:
         """Return the state in which nothing was learned yet."""

@@ -61,7 +61,8 @@ class FastCMAES(Sampled):
     Differs:
         Candidates without a finite value take no part. Where there are not as many paths as
         candidates, these are spread evenly over them. Where a generation has more candidates than
-        a batch, the best of it are compared to the best of the last one.
+        a batch, the best of it are compared to the best of the last one. Candidates beyond a bound
+        move onto it, and the mean stays near it.
 
     Example:
         >>> from parafree import run
@@ -72,6 +73,8 @@ class FastCMAES(Sampled):
     """
 
     memory: int | None = eqx.field(default=None, static=True)
+
+    clips = True
 
     def draws(self, dimension: int) -> int:
         """Return how many standard normal numbers make a candidate: three more for its paths."""

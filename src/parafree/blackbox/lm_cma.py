@@ -69,7 +69,8 @@ class LMCMA(Sampled):
         probability, of which few candidates can be made where there are few parameters. The
         factor is applied as one product of matrices, not path by path. Candidates without a
         finite value take no part. Where a generation has more candidates than a batch, the best
-        of it are compared to the best of the last one.
+        of it are compared to the best of the last one. Candidates beyond a bound move onto it, and
+        the mean stays near it.
 
     Example:
         >>> from parafree import run
@@ -80,6 +81,8 @@ class LMCMA(Sampled):
     """
 
     memory: int | None = eqx.field(default=None, static=True)
+
+    clips = True
 
     def draws(self, dimension: int) -> int:
         """Return how many standard normal numbers make a candidate: one more for its paths."""

@@ -58,7 +58,8 @@ class RmES(Sampled):
 
     Differs:
         The start is not evaluated; the first generation counts as better than what was before.
-        Weights are log((n + 1) / 2) - log i. Candidates without a finite value take no part.
+        Weights are log((n + 1) / 2) - log i. Candidates without a finite value take no part; those
+        beyond a bound move onto it, and the mean stays near it.
 
     Example:
         >>> from parafree import run
@@ -69,6 +70,8 @@ class RmES(Sampled):
     """
 
     memory: int = eqx.field(default=2, static=True)
+
+    clips = True
 
     def draws(self, dimension: int) -> int:
         """Return how many standard normal numbers make a candidate: one more for every path."""

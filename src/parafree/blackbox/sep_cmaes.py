@@ -52,7 +52,8 @@ class SepCMAES(Sampled):
     Differs:
         The weights are log((n + 1) / 2) - log i, as in later versions of CMA-ES, which for an even
         n hardly differ from log(n / 2 + 1) - log i. Step sizes grow by at most e in a generation.
-        Candidates without a finite value take no part.
+        Candidates without a finite value take no part; those beyond a bound move onto it, and the
+        mean stays near it.
 
     Example:
         >>> from parafree import run
@@ -62,6 +63,8 @@ class SepCMAES(Sampled):
         >>> bool(result.value < 1e-8)
         True
     """
+
+    clips = True
 
     def begin(self, core: Core) -> SepCMAESState:
         """Return the state in which nothing was learned yet."""

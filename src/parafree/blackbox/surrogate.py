@@ -7,6 +7,7 @@ arXiv:1110.4181.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import equinox as eqx
@@ -122,7 +123,9 @@ class Surrogate(eqx.Module):
         d, dtype, width = core.frame.dimension, core.frame.dtype, core.asked.shape[1]
         batch = min(self.batch, core.asked.shape[0])
         asked = jnp.zeros((batch, width), dtype)
-        runs = runs._replace(inner=self._sampled.begin(core._replace(asked=asked)))
+        # Its candidates are kept within the bounds before they are placed.
+        core = core._replace(asked=asked, frame=replace(core.frame, clips=False))
+        runs = runs._replace(inner=self._sampled.begin(core))
         kept = max(min(int(_KEPT * (d + 1) * (d + 2) / 2), _MOST), 2 * batch)
         x, figures = jnp.zeros((kept, d), dtype), jnp.full((kept, 1 + self.limits), jnp.inf, dtype)
         aim, model = jnp.zeros(width, dtype), flat(d, 1 + self.limits, dtype)
