@@ -9,7 +9,7 @@ only the mean is learned: near the optimum leaving a bound costs more than all o
 
 Our own. On a rotated quadratic in 40 dimensions (condition 1000) whose optimum is on the bounds,
 600 d evaluations brought CMA-ES, Fast CMA-ES, LM-CMA and Rm-ES to 1e-16, 3e-13, 2e-5 and 5e-13
-above it, and to 0.2 to 2.4 with mirrored candidates (medians of five). MA-ES and LM-MA-ES keep
+above it, and to 0.2 to 2.5 with mirrored candidates (medians of five). MA-ES and LM-MA-ES keep
 mirroring: they came to rest at wrong points of Rosenbrock's function with bounds.
 """
 
