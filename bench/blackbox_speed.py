@@ -98,6 +98,11 @@ class Kept:
         found = json.loads(path.read_text()) if path is not None and path.is_file() else {}
         self.rows: dict[str, list[dict[str, Any]]] = {kind: found.get(kind, []) for kind in KINDS}
 
+    @property
+    def count(self) -> int:
+        """How much was measured."""
+        return len(self.rows["speeds"]) + len(self.rows["hosts"])
+
     def has(self, kind: str, **about: Any) -> bool:
         """Whether there is a row about this."""
         return any(about.items() <= row.items() for row in self.rows[kind])
@@ -133,6 +138,7 @@ def main() -> None:
     every = args.methods or (QUICK if args.quick else list(made()))
     populations = (None,) if args.quick else (None, 256)
     kept, others = Kept(args.keep), Others()
+    before = kept.count
     for d in args.dimensions:
         for name, population, x in product(compared, populations, objectives):
             about = {"method": name, "d": d, "asked": population, "objective": x.name}
@@ -142,9 +148,10 @@ def main() -> None:
             if not kept.has("hosts", method=name, d=d):
                 compiles, hosts = costs(name, d, seconds)
                 kept.add(compiles=compiles, hosts=hosts)
-    kept.add(loads={"cores": others.cores()})
+    if kept.count > before:
+        kept.add(loads={"cores": others.cores()})
     rows, compiles, hosts, loads = (kept.rows[kind] for kind in KINDS)
-    used = max(row["cores"] for row in loads)
+    used = max((row["cores"] for row in loads), default=0.0)
     rows.sort(key=lambda row: (row["d"], list(PEERS).index(row["method"])))
     tables = {SPEED: speed_table(rows, seconds, used), COST: cost_table(compiles, hosts, used)}
     for name, table in tables.items():
