@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from parafree.blackbox._ranking import ranks
-
 _FADE = 0.3  # c_s, how fast older generations' success is forgotten
+_FEW = 512  # values that are compared each with each
 
 
 def replaced(rows: jax.Array, gone: jax.Array, last: jax.Array) -> jax.Array:
@@ -44,16 +43,25 @@ def lowest(values: jax.Array, count: int) -> jax.Array:
 def improvement(previous: jax.Array, current: jax.Array, weights: jax.Array) -> jax.Array:
     """Return by how many ranks, as a share of all, values (n,) are better than the last ones.
 
-    Both are sorted, so that their ranks among all of them come out in order.
+    Both are sorted, from the lowest on. A tie is neither better nor worse, or steps would shrink
+    where many candidates share a value, as they do on bounds.
 
     Example:
         >>> even = jnp.ones(2) / 2
         >>> print(improvement(jnp.array([3.0, 4.0]), jnp.array([1.0, 2.0]), even))
         1.0
+        >>> print(improvement(jnp.array([3.0, 4.0]), jnp.array([3.0, 4.0]), even))
+        0.0
     """
     n = current.shape[0]
-    rank = ranks(jnp.concatenate([previous, current])).astype(current.dtype)
-    return weights @ (rank[:n] - rank[n:]) / n
+    method = "compare_all" if n <= _FEW else "sort"
+
+    def below(a: jax.Array, b: jax.Array) -> jax.Array:
+        """Return how many of a are lower than each of b; half of those that are equal count."""
+        left, right = (jnp.searchsorted(a, b, side=s, method=method) for s in ("left", "right"))
+        return (left + right).astype(a.dtype) / 2
+
+    return weights @ (below(current, previous) - below(previous, current)) / n
 
 
 def succeeded(success: jax.Array, gain: jax.Array, target: float, first: jax.Array) -> jax.Array:
