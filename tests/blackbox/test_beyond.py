@@ -19,9 +19,11 @@ CLIPPING = [CMAES, SepCMAES, FastCMAES, LMCMA, RmES]
 D = 10
 
 
-def _lowest(f: Any, low: float, high: float, evaluations: int, method: Any, seed: int = 0) -> float:
-    start = jnp.asarray(np.random.default_rng(seed).uniform(low, high, D))
-    steps = evaluations // method.size(D)
+def _lowest(
+    f: Any, low: float, high: float, evaluations: int, method: Any, seed: int = 0, d: int = D
+) -> float:
+    start = jnp.asarray(np.random.default_rng(seed).uniform(low, high, d))
+    steps = evaluations // method.size(d)
     region = Region(start, low=low, high=high)
     return float(run(method, f, region, jax.random.key(seed), steps=steps).value)
 
@@ -31,6 +33,16 @@ def test_a_corner_is_met_exactly(double: Any, kind: Any) -> None:
     slope = jnp.asarray([(-1.0) ** i * 10 ** (i / (D - 1)) for i in range(D)])
     found = _lowest(lambda p: p @ slope, -1.0, 1.0, 3000, kind())
     assert found == pytest.approx(-float(jnp.sum(jnp.abs(slope))), rel=1e-14)
+
+
+@pytest.mark.parametrize("kind", [FastCMAES, LMCMA, RmES], ids=lambda kind: kind.__name__)
+def test_a_corner_in_many_dimensions_is_met_where_success_sets_the_step(
+    double: Any, kind: Any
+) -> None:
+    """Candidates that share a value on the bounds must not make steps shrink too early."""
+    slope = jnp.asarray([(-1.0) ** i * 10 ** (i / 39) for i in range(40)])
+    found = [_lowest(lambda p: p @ slope, -1.0, 1.0, 24_000, kind(), s, 40) for s in range(3)]
+    assert np.median(found) == pytest.approx(-float(jnp.sum(jnp.abs(slope))), rel=1e-13)
 
 
 @pytest.mark.parametrize("kind", CLIPPING, ids=lambda kind: kind.__name__)

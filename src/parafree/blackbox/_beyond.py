@@ -8,7 +8,7 @@ the candidates then leave. What still wants to be beyond goes back to where it w
 only the mean is learned: near the optimum leaving a bound costs more than all other steps gain.
 
 Our own. On a rotated quadratic in 40 dimensions (condition 1000) whose optimum is on the bounds,
-600 d evaluations brought CMA-ES, Fast CMA-ES, LM-CMA and Rm-ES to 1e-16, 3e-13, 2e-5 and 5e-13
+600 d evaluations brought CMA-ES, Fast CMA-ES, LM-CMA and Rm-ES to 1e-16, 2e-13, 2e-5 and 3e-13
 above it, and to 0.2 to 2.5 with mirrored candidates (medians of five). MA-ES and LM-MA-ES keep
 mirroring: they came to rest at wrong points of Rosenbrock's function with bounds.
 """
