@@ -10,6 +10,7 @@ import numpy as np
 
 _FADE = 0.3  # c_s, how fast older generations' success is forgotten
 _FEW = 512  # values that are compared each with each
+_SIDES = ("left", "right")
 
 
 def replaced(rows: jax.Array, gone: jax.Array, last: jax.Array) -> jax.Array:
@@ -40,33 +41,41 @@ def lowest(values: jax.Array, count: int) -> jax.Array:
     return -jax.lax.top_k(-values, count)[0]
 
 
-def improvement(previous: jax.Array, current: jax.Array, weights: jax.Array) -> jax.Array:
-    """Return by how many ranks, as a share of all, values (n,) are better than the last ones.
+def improvement(
+    previous: jax.Array, current: jax.Array, weights: jax.Array, target: float
+) -> jax.Array:
+    """Return by how many ranks, as a share of all, values (n,) improve beyond a target.
 
-    Both are sorted, from the lowest on. A tie is neither better nor worse, or steps would shrink
-    where many candidates share a value, as they do on bounds.
+    Both are sorted, from the lowest on. What is equal to the last ones is neither better nor worse
+    and need not meet the target: on bounds all candidates may share a value, where steps would
+    shrink without end.
 
     Example:
         >>> even = jnp.ones(2) / 2
-        >>> print(improvement(jnp.array([3.0, 4.0]), jnp.array([1.0, 2.0]), even))
-        1.0
-        >>> print(improvement(jnp.array([3.0, 4.0]), jnp.array([3.0, 4.0]), even))
+        >>> print(improvement(jnp.array([3.0, 4.0]), jnp.array([1.0, 2.0]), even, 0.25))
+        0.75
+        >>> print(improvement(jnp.array([3.0, 3.0]), jnp.array([3.0, 3.0]), even, 0.25))
         0.0
     """
     n = current.shape[0]
-    method = "compare_all" if n <= _FEW else "sort"
-
-    def below(a: jax.Array, b: jax.Array) -> jax.Array:
-        """Return how many of a are lower than each of b; half of those that are equal count."""
-        left, right = (jnp.searchsorted(a, b, side=s, method=method) for s in ("left", "right"))
-        return (left + right).astype(a.dtype) / 2
-
-    return weights @ (below(current, previous) - below(previous, current)) / n
+    better, equal = _below(current, previous)
+    worse, _ = _below(previous, current)
+    return weights @ (better - worse - target * (n - equal)) / n
 
 
-def succeeded(success: jax.Array, gain: jax.Array, target: float, first: jax.Array) -> jax.Array:
+def _below(values: jax.Array, others: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return how many of sorted values are lower than each other one, and how many are equal.
+
+    Half of those that are equal count as lower.
+    """
+    method = "compare_all" if values.shape[0] <= _FEW else "sort"
+    left, right = (jnp.searchsorted(values, others, side=s, method=method) for s in _SIDES)
+    return (left + right).astype(values.dtype) / 2, (right - left).astype(values.dtype)
+
+
+def succeeded(success: jax.Array, gain: jax.Array, first: jax.Array) -> jax.Array:
     """Return the success of the last generations, by whose exponential the step size grows.
 
     It is the mean improvement beyond a target; the first generation has nothing to improve on.
     """
-    return jnp.where(first, success, (1 - _FADE) * success + _FADE * (gain - target))
+    return jnp.where(first, success, (1 - _FADE) * success + _FADE * gain)

@@ -18,7 +18,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from parafree.blackbox._beyond import held, tried
+from parafree.blackbox._beyond import Turn, held
 from parafree.blackbox._frame import Frame, frame, normal
 from parafree.blackbox._population import check_population
 from parafree.blackbox._progress import (
@@ -54,6 +54,7 @@ class Core(NamedTuple):
     best: Best
     progress: Progress
     asked: jax.Array  # (n, draws), standard normal, of the candidates asked for last
+    tried: jax.Array  # (d,), bool, coordinates of the mean put close to their bound: _beyond.py
 
 
 class Sampled(eqx.Module):
@@ -145,7 +146,8 @@ class Sampled(eqx.Module):
         spread = jnp.asarray(spread, dtype)
         asked = jnp.zeros((self.size(n), self.draws(n)), dtype)
         best = Best(mean, jnp.full((), jnp.inf, dtype))
-        return Core(where, mean, spread, spread, best, fresh(dtype), asked)
+        tried = jnp.zeros(n, bool)
+        return Core(where, mean, spread, spread, best, fresh(dtype), asked, tried)
 
     def note(self, state: Any, draws: jax.Array, values: Any) -> jax.Array:
         """Return the values with +inf for what is not finite or not feasible."""
@@ -207,7 +209,7 @@ class Sampled(eqx.Module):
         status = worse(worse(steps, self.trouble(new)), progress.status)
         status = jnp.where(sound, status, jnp.int32(Status.DIVERGED))
         if old.frame.clips:
-            state = _held(state, new, sound, (before, deviation), progress.generation)
+            state = _held(state, new, sound, (before, deviation), progress)
         else:
             state = taken(sound, new, state)
         progress = progress._replace(status=status)
@@ -232,19 +234,20 @@ def _held(
     new: Any,
     sound: jax.Array,
     deviations: tuple[jax.Array, jax.Array],
-    generation: jax.Array,
+    progress: Progress,
 ) -> Any:
     """Return the new state where it is sound, its mean not too far beyond the bounds.
 
     After a trial at a bound it is the old one, with the new mean.
     """
-    where, mean, (before, deviation) = state.core.frame, state.core.mean, deviations
-    trial = tried(where, mean, before, state.core.progress.generation)
-    whole = ~jnp.any(trial)
-    mean = jnp.where(sound, new.core.mean, mean)
-    mean = held(where, mean, jnp.where(whole, deviation, before), trial, generation)
+    old, (before, deviation) = state.core, deviations
+    whole = ~jnp.any(old.tried)
+    mean = jnp.where(sound, new.core.mean, old.mean)
+    deviation = jnp.where(whole, deviation, before)
+    turn = Turn(progress.generation, progress.equal > 0)
+    trial = held(old.frame, old.tried, mean, deviation, turn)
     state = taken(sound & whole, new, state)
-    return state._replace(core=state.core._replace(mean=mean))
+    return state._replace(core=state.core._replace(mean=trial.mean, tried=trial.tried))
 
 
 def moves(where: Frame, mean: jax.Array, deviation: jax.Array) -> jax.Array:

@@ -116,8 +116,8 @@ class FastCMAES(Sampled):
         path = follow(state.path, jnp.asarray(2 / (d + 5), step.dtype), weights.mass, step)
         half, now = state.previous.shape[0], core.progress.generation
         current = lowest(values, half)
-        gain = improvement(state.previous, current, logarithmic(half, current.dtype))
-        success = succeeded(state.success, gain, _TARGET, now == 0)
+        gain = improvement(state.previous, current, logarithmic(half, current.dtype), _TARGET)
+        success = succeeded(state.success, gain, now == 0)
         sigma = core.sigma * jnp.exp(success)
         core = core._replace(mean=core.mean + core.sigma * step, sigma=sigma)
         newer = replaced(state.paths, jnp.int32(0), path)

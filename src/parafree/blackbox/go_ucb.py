@@ -22,6 +22,7 @@ from parafree.core.card import Card
 
 _HIDDEN = 25  # of the paper's network
 _LEAST = 1e-4  # damping of a step of the regression
+_APART = 0.1  # of the scale, in one coordinate at least: points of one batch
 
 
 class Family(NamedTuple):
@@ -75,7 +76,7 @@ class GOUCB(Modelled):
 
     Args:
         population: points in a batch; static. Further ones are chosen as if the first had the
-            mean value of the first phase.
+            mean value of the first phase, and a little apart from it.
         repeats: evaluations of each point, whose mean counts; static.
         points: how many are remembered; static. Then the oldest makes room, but never the best.
         first: points of the first phase; static. ``None`` takes 2 d + 2.
@@ -106,7 +107,9 @@ class GOUCB(Modelled):
         Sigma_t is never formed: its inverse is applied through the m x m matrix of gradients'
         products, which is the same. The most optimistic function at a point is taken where the
         ball's linearised function is lowest, and evaluated without linearising; the search for
-        the point is this room's. beta does not grow. Values are brought to mean 0 and deviation 1
+        the point is this room's. beta does not grow. Points of one batch differ by a tenth of the
+        scale in one coordinate at least, since a network that is wrong in a corner asks for that
+        corner again and again. Values are brought to mean 0 and deviation 1
         with the numbers of the first phase. The regression is Levenberg's and Marquardt's, from a
         random w.
 
@@ -151,18 +154,22 @@ class GOUCB(Modelled):
         rest = jnp.concatenate([rest, jnp.zeros(q, rest.dtype)])
 
         def one(carry: Any, turn: jax.Array) -> Any:
-            gradients, rest = carry
+            gradients, rest, asked = carry
             row = record.x.shape[0] + turn
             ball = self._ball(gradients, rest, state.w)
 
             def score(x: jax.Array) -> jax.Array:
-                return -jax.vmap(f)(ball.lowest(slopes(ball.centre, x)), x)
+                lowest = jax.vmap(f)(ball.lowest(slopes(ball.centre, x)), x)
+                apart = jnp.max(jnp.abs(x[:, None] - asked), axis=-1) >= _APART
+                return jnp.where(apart.all(axis=1), -lowest, -jnp.inf)
 
             point = most_promising(turned(key, turn), score, record, self.spread)
             gradients = gradients.at[row].set(slopes(state.w, point[None])[0])
-            return (gradients, rest.at[row].set(-f(state.w, point))), point
+            rest = rest.at[row].set(-f(state.w, point))
+            return (gradients, rest, asked.at[turn].set(point)), point
 
-        return jax.lax.scan(one, (gradients, rest), jnp.arange(q, dtype=jnp.int32))[1]
+        start = (gradients, rest, jnp.full((q, d), jnp.inf, rest.dtype))
+        return jax.lax.scan(one, start, jnp.arange(q, dtype=jnp.int32))[1]
 
     @property
     def _family(self) -> Family:

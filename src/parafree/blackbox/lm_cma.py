@@ -128,9 +128,10 @@ class LMCMA(Sampled):
         rate = jnp.asarray(_rates(d)[0], step.dtype)
         path = follow(state.path, rate, weights.mass, step)
         current = lowest(values, state.previous.shape[0])
-        gain = improvement(state.previous, current, jnp.full_like(current, 1 / current.shape[0]))
+        even = jnp.full_like(current, 1 / current.shape[0])
+        gain = improvement(state.previous, current, even, _TARGET)
         now = core.progress.generation
-        success = succeeded(state.success, gain, _TARGET, now == 0)
+        success = succeeded(state.success, gain, now == 0)
         sigma = core.sigma * jnp.exp(success)
         core = core._replace(mean=core.mean + core.sigma * step, sigma=sigma)
         state = state._replace(core=core, path=path, previous=current, success=success)
