@@ -7,7 +7,7 @@ that are far beyond are brought close to their bound for one generation, which a
 candidates then leave. What still wants to be beyond goes back to where it was. Of such a trial only
 the mean is learned: near the optimum leaving a bound costs more than all other steps gain. Ten are
 what a generation can tell from each other: with half of all coordinates at once, those that belong
-on their bound drown those that do not.
+on their bound drown those that do not. Where fewer are far beyond all of them are tried.
 
 Means also come closer by chance. Forty coordinates may do so at a time, each in its turn, because
 where hundreds did, candidates would differ in little else. Where the lowest value no longer
@@ -16,9 +16,9 @@ and of three coordinates only, so that even one that matters little is not drown
 
 Our own, and so are its numbers, which were chosen on this quadratic, on Rosenbrock's function and
 on linear slopes. On the quadratic, turned, in 40 dimensions (condition 1000) with its optimum on
-the bounds, 600 d evaluations bring CMA-ES, Fast CMA-ES, LM-CMA, Rm-ES and Sep-CMA-ES to between
-3e-13 and 1e-11 above it, where mirrored candidates came to between 0.2 and 2.5 (medians of five,
-Sep-CMA-ES mirrored 2e-7). MA-ES and LM-MA-ES keep mirroring: they came to rest at wrong points of
+the bounds, 600 d evaluations bring CMA-ES, Fast CMA-ES, LM-CMA, Rm-ES and Sep-CMA-ES to 3e-12,
+1e-13, 2e-9, 1e-13 and 2e-10 above it, where mirrored candidates came to 0.2, 2, 1.6, 2.5 and 2e-7
+(medians of five). MA-ES and LM-MA-ES keep mirroring: they came to rest at wrong points of
 Rosenbrock's function with bounds.
 """
 
@@ -65,34 +65,30 @@ def held(where: Frame, last: jax.Array, mean: jax.Array, deviation: jax.Array, t
         deviation: (d,), of the next candidates.
         turn: when it is.
     """
-    d, (low, _) = len(mean), where.bounds
+    low, _ = where.bounds
     sign = jnp.where(mean < low, -1, 1).astype(mean.dtype)
     beyond = _beyond(where, mean)
     out = beyond > _FREE * deviation
     due = turn.still | (turn.generation % _TURN == 0)
-    few = jnp.where(turn.still, _share(_FEWEST, d), _share(_FEW, d))
-    trial = due & out & _some(d, turn.generation, few)
+    few = jnp.where(turn.still, jnp.float32(_FEWEST), jnp.float32(_FEW))
+    trial = due & out & _some(out, turn.generation, few)
     kept = jnp.minimum(beyond, _FAR * deviation)
-    fixed = turn.still | ~_some(d, turn.generation // _SPELL, _share(_LOOSE, d, most=1.0))
+    fixed = turn.still | ~_some(out, turn.generation // _SPELL, jnp.float32(_LOOSE))
     kept = jnp.where(last | (out & fixed), _FAR * deviation, kept)
     kept = jnp.where(trial, _NEAR * deviation, kept)
     return Trial(jnp.where(beyond > 0, mean - sign * (beyond - kept), mean), trial)
 
 
-def _share(few: int, d: int, most: float = 0.5) -> jax.Array:
-    """Return which part so many of d coordinates are, in units of 2^-32; one of one is all."""
-    part = 1.0 if d == 1 else min(few / d, most)
-    return jnp.uint32(min(int(part * 2**32), 2**32 - 1))
+def _some(out: jax.Array, turn: jax.Array, few: jax.Array) -> jax.Array:
+    """Say of which coordinates (d,) it is the turn: of about so many of those that are out.
 
-
-def _some(d: int, turn: jax.Array, share: jax.Array) -> jax.Array:
-    """Say of which coordinates (d,) it is the turn: of about this share, and of others each time.
-
-    These are the fractional parts of multiples of irrational numbers, in units of 2^-32.
+    It is the turn of others each time. A coordinate has its turn where the fractional part of a multiple of an irrational number, here
+    in units of 2^-24, is below the share that is wanted.
     """
-    place = jnp.arange(d, dtype=jnp.uint32) * jnp.uint32(2654435769)
-    place = place + turn.astype(jnp.uint32) * jnp.uint32(3242174889)
-    return place <= share
+    place = jnp.arange(out.shape[0], dtype=jnp.uint32) * jnp.uint32(2654435769)
+    place = (place + turn.astype(jnp.uint32) * jnp.uint32(3242174889)) >> 8
+    share = few / jnp.maximum(jnp.sum(out, dtype=jnp.float32), 1)
+    return place.astype(jnp.float32) < share * 2**24
 
 
 def _beyond(where: Frame, mean: jax.Array) -> jax.Array:
