@@ -82,8 +82,8 @@ def held(where: Frame, last: jax.Array, mean: jax.Array, deviation: jax.Array, t
 def _some(out: jax.Array, turn: jax.Array, few: jax.Array) -> jax.Array:
     """Say of which coordinates (d,) it is the turn: of about so many of those that are out.
 
-    It is the turn of others each time. A coordinate has its turn where the fractional part of a multiple of an irrational number, here
-    in units of 2^-24, is below the share that is wanted.
+    It is the turn of others each time. A coordinate has its turn where the fractional part of a
+    multiple of an irrational number, here in units of 2^-24, is below the share that is wanted.
     """
     place = jnp.arange(out.shape[0], dtype=jnp.uint32) * jnp.uint32(2654435769)
     place = (place + turn.astype(jnp.uint32) * jnp.uint32(3242174889)) >> 8
