@@ -15,10 +15,10 @@ changes, candidates have nothing left to tell but by trials. These then come as 
 and of three coordinates only, so that even one that matters little is not drowned by the others.
 
 Our own, and so are its numbers, which were chosen on this quadratic, on Rosenbrock's function, on
-linear slopes and on spheres. On the quadratic, turned, in 40 dimensions (condition 1000) with its optimum on
-the bounds, 600 d evaluations bring CMA-ES, Fast CMA-ES, LM-CMA, Rm-ES and Sep-CMA-ES to 3e-12,
-1e-13, 2e-9, 1e-13 and 2e-10 above it, where mirrored candidates came to 0.2, 2, 1.6, 2.5 and 2e-7
-(medians of five). MA-ES and LM-MA-ES keep mirroring: they came to rest at wrong points of
+linear slopes and on spheres. On the quadratic, turned, in 40 dimensions (condition 1000) with its
+optimum on the bounds, 600 d evaluations bring CMA-ES, Fast CMA-ES, LM-CMA, Rm-ES and Sep-CMA-ES to
+3e-12, 1e-13, 2e-9, 1e-13 and 2e-10 above it, where mirrored candidates came to 0.2, 2, 1.6, 2.5 and
+2e-7 (medians of five). MA-ES and LM-MA-ES keep mirroring: they came to rest at wrong points of
 Rosenbrock's function with bounds.
 """
 
