@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from parafree import Bool, Choice, Int, Real, Space, run
 from parafree.blackbox import TPE, RandomDraws, Region
 from parafree.blackbox._frame import frame
-from parafree.blackbox._modelled import Record, snap
+from parafree.blackbox._modelled import Record, means, snap
 from parafree.blackbox.tpe import Parzen, _even_places, densities, parzen
 from parafree.core.errors import MethodError
 
@@ -128,7 +128,7 @@ def test_the_oldest_point_makes_room_but_never_the_best() -> None:
 def test_values_are_standardised_and_failures_count_as_the_worst() -> None:
     record = full(TPE(points=8, first=30), 5)
     values = jnp.array([3.0, 1.0, jnp.inf, 5.0, 2.0, jnp.inf, jnp.inf, jnp.inf])[:, None]
-    heights, middle, unit = record._replace(values=values).standard()
+    heights, middle, unit = record._replace(mean=means(values)).standardised().standard
     raw = np.array([3.0, 1.0, 5.0, 5.0, 2.0])
     np.testing.assert_allclose(heights[:5], (raw - raw.mean()) / raw.std(), rtol=1e-6)
     np.testing.assert_allclose([middle, unit], [raw.mean(), raw.std()], rtol=1e-6)

@@ -82,7 +82,7 @@ def test_reference_least_score_on_a_grid(double: Any) -> None:
 def test_the_generator_learns_a_response_with_two_bumps() -> None:
     method = WUGO(points=64, first=40, repeats=32, steps=3000)
     state = after(method, 40)
-    _, middle, unit = state.record.standard()
+    _, middle, unit = state.record.standard
     noise = jax.random.normal(jax.random.key(5), (1, 2000, 10))
     for at in (-1.0, 0.5, 1.5):
         made = generate(state.generator, jnp.array([[at]]), noise)[0] * unit + middle

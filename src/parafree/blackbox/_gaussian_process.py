@@ -65,11 +65,23 @@ class Posterior(NamedTuple):
 def matern(hyper: Hyper, a: jax.Array, b: jax.Array) -> jax.Array:
     """Return the covariances (n, m) of a function's values at a (n, d) and b (m, d), (4.17)."""
     a, b = a / jnp.exp(hyper.lengths), b / jnp.exp(hyper.lengths)
-    square = jnp.sum((a[:, None] - b[None, :]) ** 2, axis=-1)
-    # The root has no slope at 0, where the kernel has a slope of 0.
-    apart = square > 0
-    s = jnp.where(apart, jnp.sqrt(5 * jnp.where(apart, square, 1)), 0)
-    return jnp.exp(hyper.amplitude) * (1 + s + 5 * square / 3) * jnp.exp(-s)
+    return jnp.exp(hyper.amplitude) * _falling(jnp.sum((a[:, None] - b[None, :]) ** 2, axis=-1))
+
+
+@jax.custom_jvp
+def _falling(square: jax.Array) -> jax.Array:
+    """Return how the covariance falls with the square of the distance, from 1 at 0."""
+    s = jnp.sqrt(5 * square)
+    return (1 + s + 5 * square / 3) * jnp.exp(-s)
+
+
+@_falling.defjvp
+def _slope_of_falling(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple:
+    """Return the value and the slope, which is finite at 0, where that of the root is not."""
+    (square,), (change,) = primals, tangents
+    s = jnp.sqrt(5 * square)
+    fall = jnp.exp(-s)
+    return (1 + s + 5 * square / 3) * fall, -5 / 6 * (1 + s) * fall * change
 
 
 def condition(hyper: Hyper, x: jax.Array, y: jax.Array, known: jax.Array) -> Posterior:

@@ -47,15 +47,14 @@ class Kriged(Modelled):
 
     def learn(self, key: jax.Array, state: KrigedState) -> KrigedState:
         """Go on with the fit of the kernel."""
-        record, (y, _, _) = state.record, state.record.standard()
+        record, y = state.record, state.record.standard.heights
         return state._replace(hyper=fit(state.hyper, record.x, y, record.known, self.steps))
 
     def propose(self, key: jax.Array, state: KrigedState) -> jax.Array:
         """Return the most promising point, and then others as if it had the mean value of all."""
-        record, (y, _, _) = state.record, state.record.standard()
-        q, d = record.asked.shape
+        record, (q, d) = state.record, state.record.asked.shape
         x = jnp.concatenate([record.x, jnp.zeros((q, d), record.x.dtype)])
-        y = jnp.concatenate([y, jnp.zeros(q, y.dtype)])
+        y = jnp.concatenate([record.standard.heights, jnp.zeros(q, record.x.dtype)])
         known = jnp.concatenate([record.known, jnp.zeros(q, bool)])
 
         def one(carry: Any, turn: jax.Array) -> Any:

@@ -23,6 +23,14 @@ from parafree.core.errors import MethodError
 from parafree.core.space import Space
 
 
+class Standard(NamedTuple):
+    """The heights of the points that are known, in units of their deviation around their mean."""
+
+    heights: jax.Array  # (m,), 0 where there is no point
+    middle: jax.Array  # (), the mean
+    unit: jax.Array  # (), the deviation; 1 where all heights are the same
+
+
 class Record(NamedTuple):
     """The points that are known; room for m of them, d coordinates, dtype of the frame."""
 
@@ -31,6 +39,8 @@ class Record(NamedTuple):
     progress: Progress
     x: jax.Array  # (m, d)
     values: jax.Array  # (m, repeats), +inf for what is not finite or not feasible
+    mean: jax.Array  # (m,), of the finite ones; +inf where there is none
+    standard: Standard  # known when points are told, so that asking need not compute it again
     age: jax.Array  # (m,), int32, the number of the point; -1 where there is none yet
     told: jax.Array  # (), int32, how many points
     asked: jax.Array  # (q, d), the points asked for last
@@ -45,14 +55,13 @@ class Record(NamedTuple):
 
         Where a point has none it is the worst that is known, so that nobody goes there again.
         """
-        mean = means(self.values)
-        finite = jnp.isfinite(mean) & self.known
-        worst = jnp.max(jnp.where(finite, mean, -jnp.inf))
-        filled = jnp.where(finite, mean, jnp.where(jnp.isfinite(worst), worst, 0))
+        finite = jnp.isfinite(self.mean) & self.known
+        worst = jnp.max(jnp.where(finite, self.mean, -jnp.inf))
+        filled = jnp.where(finite, self.mean, jnp.where(jnp.isfinite(worst), worst, 0))
         return jnp.where(self.known, filled, 0)
 
-    def standard(self) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return the heights in units of their deviation, around their mean, and both numbers."""
+    def standardised(self) -> Record:
+        """Return the record whose standard heights are those of its points."""
         heights, n = self.heights(), jnp.maximum(jnp.sum(self.known), 1).astype(self.x.dtype)
         middle = jnp.sum(heights) / n
         away = jnp.where(self.known, heights - middle, 0)
@@ -60,7 +69,8 @@ class Record(NamedTuple):
         away = away / jnp.where(largest > 0, largest, 1)
         share = jnp.sqrt(jnp.sum(away**2) / n)
         unit = jnp.where(largest > 0, largest * share, 1)
-        return away / jnp.where(share > 0, share, 1), middle, unit
+        away = away / jnp.where(share > 0, share, 1)
+        return self._replace(standard=Standard(away, middle, unit))
 
 
 class Modelled(eqx.Module):
@@ -122,12 +132,15 @@ class Modelled(eqx.Module):
         where = frame(p)
         m, d, dtype = self.points, where.dimension, where.dtype
         best = Best(jnp.zeros(d, dtype), jnp.full((), jnp.inf, dtype))
+        zero = jnp.zeros((), dtype)
         record = Record(
             frame=where,
             best=best,
             progress=fresh(dtype),
             x=jnp.zeros((m, d), dtype),
             values=jnp.full((m, self.repeats), jnp.inf, dtype),
+            mean=jnp.full(m, jnp.inf, dtype),
+            standard=Standard(jnp.zeros(m, dtype), zero, zero + 1),
             age=jnp.full(m, -1, jnp.int32),
             told=jnp.int32(0),
             asked=jnp.zeros((self.population, d), dtype),
@@ -178,7 +191,7 @@ class Modelled(eqx.Module):
 
     def _ready(self, record: Record) -> jax.Array:
         few = min(self.few(record.frame.dimension), self.points)
-        return (jnp.sum(record.known) >= few) & jnp.isfinite(means(record.values)).any()
+        return (jnp.sum(record.known) >= few) & jnp.isfinite(record.mean).any()
 
     def _learned(self, key: jax.Array, state: Any) -> Any:
         new = self.learn(key, state)
@@ -194,17 +207,19 @@ class Modelled(eqx.Module):
         i = jnp.argmin(mean)
         best = Best(record.asked[i], mean[i])
         best = taken(mean[i] < record.best.value, best, record.best)
-        stays = jnp.argmin(means(record.values))
+        stays = jnp.argmin(record.mean)
         age = record.age.at[stays].set(jnp.iinfo(jnp.int32).max)
         age = jnp.where(record.known, age, -1)
         rows = jnp.argsort(age, stable=True)[:q]
-        return record._replace(
+        noted = record._replace(
             best=best,
             x=record.x.at[rows].set(record.asked),
             values=record.values.at[rows].set(values),
+            mean=record.mean.at[rows].set(mean),
             age=record.age.at[rows].set(record.told + jnp.arange(q, dtype=jnp.int32)),
             told=record.told + q,
         )
+        return noted.standardised()
 
     def _progress(self, record: Record) -> Progress:
         d = record.frame.dimension

@@ -196,7 +196,7 @@ class GOUCB(Modelled):
         )
 
     def _regressed(self, state: GOUCBState) -> GOUCBState:
-        record, (y, middle, unit) = state.record, state.record.standard()
+        record, (y, middle, unit) = state.record, state.record.standard
         f = jax.vmap(self._function(jax.random.key(0), record.frame.dimension), in_axes=(None, 0))
 
         def misses(w: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from parafree.blackbox._frame import even
 from parafree.blackbox._gaussian_process import UNIT_CUBE, Hyper, condition, first_guess, fit
-from parafree.blackbox._modelled import Modelled, Record, means, snap
+from parafree.blackbox._modelled import Modelled, Record, snap
 from parafree.blackbox._pathwise import draw_functions
 from parafree.blackbox._sampled import choose, taken
 from parafree.blackbox._threefry import turned
@@ -105,7 +105,7 @@ class TuRBO(Modelled):
 
     def learn(self, key: jax.Array, state: TuRBOState) -> TuRBOState:
         """Go on with the fit of the kernel, and change the region's length."""
-        record, (y, _, _) = state.record, state.record.standard()
+        record, y = state.record, state.record.standard.heights
         d, q = record.frame.dimension, self.population
         hyper = fit(state.hyper, record.x, y, record.known, self.steps)
         patience = math.ceil(max(4, d) / q)
@@ -118,7 +118,7 @@ class TuRBO(Modelled):
 
     def propose(self, key: jax.Array, state: TuRBOState) -> jax.Array:
         """Return the lowest points of some functions, drawn from what is known."""
-        record, (y, _, _) = state.record, state.record.standard()
+        record, y = state.record, state.record.standard.heights
         x = self._candidates(key, state, min(_EACH * record.frame.dimension, _CANDIDATES))
         posterior = condition(state.hyper, record.x, y, record.known)
         heights = draw_functions(turned(key, 1), posterior, x, self.population)
@@ -130,7 +130,7 @@ class TuRBO(Modelled):
     def _candidates(self, key: jax.Array, state: TuRBOState, count: int) -> jax.Array:
         """Return points (count, d) of the region, most of them in a few coordinates only."""
         record, where = state.record, state.record.frame
-        centre = record.x[jnp.argmin(means(record.values))]
+        centre = record.x[jnp.argmin(record.mean)]
         half = sides(state.hyper, state.region.length) / 2
         low, high = where.clipped(centre - half), where.clipped(centre + half)
         u = even(key, (count, 2 * where.dimension), where.dtype)
@@ -141,8 +141,8 @@ class TuRBO(Modelled):
 
     def _anew(self, record: Record) -> TuRBOState:
         """Return the state of a new region, which knows nothing of the last one."""
-        nothing, none = jnp.full_like(record.values, jnp.inf), jnp.full_like(record.age, -1)
-        return self.begin(jnp.zeros(()), record._replace(values=nothing, age=none))
+        nothing, none = jnp.full_like(record.mean, jnp.inf), jnp.full_like(record.age, -1)
+        return self.begin(jnp.zeros(()), record._replace(mean=nothing, age=none))
 
 
 def whole(dtype: Any) -> Trust:
@@ -167,10 +167,9 @@ def resized(region: Trust, better: jax.Array, patience: int) -> Trust:
 
 def improved(record: Record, new: jax.Array) -> jax.Array:
     """Say whether the new rows (m,) hold a value that is clearly below all others."""
-    mean = means(record.values)
-    before = jnp.min(jnp.where(new, jnp.inf, mean))
+    before = jnp.min(jnp.where(new, jnp.inf, record.mean))
     bound = jnp.where(jnp.isfinite(before), before - _BETTER * jnp.abs(before), jnp.inf)
-    return jnp.min(jnp.where(new, mean, jnp.inf)) < bound
+    return jnp.min(jnp.where(new, record.mean, jnp.inf)) < bound
 
 
 def sides(hyper: Hyper, length: jax.Array) -> jax.Array:

@@ -189,11 +189,10 @@ def uncertainty(made: jax.Array, own: jax.Array, known: jax.Array) -> jax.Array:
 
 def _responses(record: Record) -> jax.Array:
     """Return the responses (m, repeats), standardised; one that failed is as bad as the worst."""
-    _, middle, unit = record.standard()
-    good = jnp.isfinite(record.values)
-    worst = jnp.max(record.heights())
-    filled = jnp.where(good, record.values, worst)
-    return jnp.where(record.known[:, None], (filled - middle) / unit, 0)
+    heights, middle, unit = record.standard
+    worst = jnp.max(jnp.where(record.known, heights, -jnp.inf))
+    responses = jnp.where(jnp.isfinite(record.values), (record.values - middle) / unit, worst)
+    return jnp.where(record.known[:, None], responses, 0)
 
 
 card = Card(
