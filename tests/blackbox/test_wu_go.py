@@ -61,6 +61,16 @@ def after(method: WUGO, turns: int) -> Any:
     return state
 
 
+def test_a_response_that_failed_is_as_bad_as_the_worst_one_known() -> None:
+    method = WUGO(points=6, first=6, population=2, repeats=2)
+    state = method.init(jax.random.key(0), Region(jnp.zeros(1), low=-2.0, high=2.0))
+    candidates, state = method.ask(jax.random.key(1), state)
+    values = jnp.array([-5.0, jnp.nan, -3.0, -3.0])
+    record = method.tell(jax.random.key(2), state, candidates, values)[0].record
+    # The means are -5 and -3; rows without a point, four here, are no worse than those.
+    np.testing.assert_allclose(_responses(record)[:2], [[-1, 1], [1, 1]], rtol=1e-6)
+
+
 def test_reference_least_score_on_a_grid(double: Any) -> None:
     method = WUGO(points=12, first=5, repeats=64, steps=30)
     state = after(method, 8)
