@@ -27,6 +27,12 @@ def test_the_method_depends_on_dimension_and_kinds(p, kind):
     assert type(Auto().method(frame(p)).method) is kind
 
 
+@pytest.mark.parametrize("d", [41, 100])
+@pytest.mark.parametrize(("batch", "kind"), [(None, CMAES), (2, LMCMA)])
+def test_beyond_the_model_no_covariance_is_learned_where_candidates_count(batch, kind, d):
+    assert type(Auto(batch=batch).method(frame(jnp.zeros(d))).method) is kind
+
+
 def test_reference_it_does_what_the_chosen_method_does(valley):
     region = Region(jnp.zeros(3), low=-5, high=5)
     chosen = run(Auto(), valley, region, jax.random.key(3), steps=60)

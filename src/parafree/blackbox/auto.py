@@ -26,8 +26,8 @@ from parafree.blackbox.surrogate import Surrogate, SurrogateState
 from parafree.core.card import Card
 from parafree.core.errors import MethodError
 
-_FULL = 100  # dimensions up to which a whole covariance is learned
-_MODELLED = 40  # and up to which a model is worth the time that it takes
+_FULL = 100  # dimensions up to which a whole covariance is learned, where values cost nothing
+_MODELLED = 40  # and where each candidate counts; and up to which a model is worth its time
 _DOUBLINGS = 5  # of the population where each evaluation is asked for by name
 
 
@@ -36,8 +36,9 @@ class Auto(eqx.Module):
 
     Up to a hundred parameters a whole covariance is learned, beyond that some twenty directions of
     past success. A run that has ended begins again elsewhere, with larger populations and with
-    small ones in turn. Where batches are small, each candidate counts, and quadratic models spare
-    evaluations. Where figures have limits, an augmented Lagrangian makes an order of them.
+    small ones in turn. Where batches are small, each candidate counts: up to forty parameters
+    quadratic models spare evaluations, and beyond those a whole covariance would be learned too
+    late. Where figures have limits, an augmented Lagrangian makes an order of them.
 
     Args:
         batch: candidates in a batch, at least 1 (1 is taken as 2), for example twice as many as
@@ -115,7 +116,8 @@ class Auto(eqx.Module):
             kind: type[Sampled] = CatCMAES
             spread = 1.0  # so that no option is left out
         else:
-            kind = CMAES if where.dimension <= _FULL else LMCMA
+            full = _FULL if self.batch is None else _MODELLED
+            kind = CMAES if where.dimension <= full else LMCMA
         size = kind().size(where.dimension)
         if self.batch is None or where.dimension > _MODELLED:
             restarts = BIPOP(kind(population=max(size, self.batch or 0), spread=spread))
