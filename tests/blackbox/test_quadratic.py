@@ -13,7 +13,7 @@ from scipy.stats import kendalltau
 
 from parafree.blackbox import Region
 from parafree.blackbox._frame import frame
-from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit
+from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit, without_strays
 
 D = 3
 COEFFICIENTS = (D + 1) * (D + 2) // 2
@@ -73,6 +73,30 @@ def test_a_quadratic_is_found_as_far_as_the_ridge_allows() -> None:
     found = model.lowest(jnp.zeros(D), jnp.eye(D), 10.0)
     # A billionth of a kernel of about a thousand, against a curvature of one.
     np.testing.assert_allclose(found, 0.5, atol=1e-5)
+
+
+def test_a_quadratic_is_found_among_strays() -> None:
+    """A fifth of the values is far off, both ways."""
+    x, _, axes = data(60)
+    rng = np.random.default_rng(1)
+    off = np.where(rng.random(60) < 0.2, rng.choice([-1e4, 1e4], 60), 0)
+    values = jnp.asarray(np.sum((x - 0.5) ** 2, axis=1) + off)
+    kept = without_strays(values)
+    assert not np.isfinite(kept[off != 0]).any()
+    assert np.isfinite(kept[off == 0]).mean() > 0.9
+    inverse = jnp.asarray(np.linalg.inv(axes))
+    found = [
+        fit(jnp.asarray(x), values[:, None], worth, inverse)[0].figure(0)
+        .lowest(jnp.zeros(D), jnp.eye(D), 10.0)
+        for worth in (kept, values)
+    ]  # fmt: skip
+    np.testing.assert_allclose(found[0], 0.5, atol=1e-5)
+    assert np.linalg.norm(found[1] - 0.5) > 1
+
+
+def test_values_of_which_most_are_the_same_have_no_strays() -> None:
+    values = jnp.array([1.0, 1.0, 1.0, 7.0, jnp.inf])
+    np.testing.assert_array_equal(without_strays(values), values)
 
 
 def test_what_is_left_out_is_what_the_other_points_say() -> None:

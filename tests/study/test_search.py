@@ -48,16 +48,17 @@ def test_a_mixed_run_goes_on_while_it_finds_lower_values():
     assert search.runs[0].best - smallest < 1e-8
 
 
-def test_rare_noise_does_not_make_populations_grow():
+def test_rare_noise_hardly_holds_the_search_up():
     """Four values in five have none; of the others some are lower by thousands."""
     space = Space({f"x{i}": Real(-5, 5) for i in range(10)})
+    bowl = lambda config: sum((x - 1) ** 2 for x in config.values())  # noqa: E731
     noise = random.Random(0)
 
     def value(config):
         rare = (noise.random() < 0.2) * noise.gauss(0, 1) / abs(noise.gauss(0, 1))
-        return sum((x - 1) ** 2 for x in config.values()) + max(0.0, 1000 + rare)
+        return bowl(config) + max(0.0, 1000 + rare)
 
-    search = _search(space, value, 2000, 0)
+    search = _search(space, value, 1200, 0)
     assert search.population <= 40  # of 320; it begins with 10
-    lowest = min(sum((x - 1) ** 2 for x in c.values()) for c in search.values.configs.values())
-    assert lowest < 1e-3
+    # The model leaves the stray values out: with all of them it came to 2e-3.
+    assert min(map(bowl, search.values.configs.values())) < 1e-9

@@ -21,6 +21,7 @@ _RIDGE = 1e-9  # of a point's own kernel, or what the dtype resolves
 _HEAVIEST = 20.0  # weight of the lowest point beside that of the highest
 _HALVINGS = 60
 _ROUNDS = 4  # in which coordinates are found to be at their bounds
+_STRAY = 5.0  # times as far from the median as half of the values are
 _FEW = 32  # points of which it costs next to nothing to say what the others say of them
 
 
@@ -178,6 +179,26 @@ def _precisions(root: jax.Array) -> jax.Array:
     eye = jnp.eye(root.shape[0], dtype=root.dtype)
     inverse = jax.lax.linalg.triangular_solve(root, eye, lower=True, left_side=True)
     return jnp.sum(inverse**2, axis=0)[::-1]
+
+
+def without_strays(values: jax.Array) -> jax.Array:
+    """Return values of which those far from most are +inf, as if they were not known.
+
+    Rare, huge noise says nothing of where a function is low, and a quadratic bends to meet it.
+
+    Example:
+        >>> print(without_strays(jnp.array([1.0, 2.0, 3.0, 4.0, 900.0, -700.0, jnp.inf])))
+        [ 1.  2.  3.  4. inf inf inf]
+    """
+    away = jnp.abs(values - _median(values))
+    usual = _median(away)
+    return jnp.where((usual > 0) & (away > _STRAY * usual), jnp.inf, values)
+
+
+def _median(values: jax.Array) -> jax.Array:
+    """Return the median of the finite values; of two in the middle, the larger one."""
+    middle = jnp.sum(jnp.isfinite(values), dtype=jnp.int32) // 2
+    return jnp.min(jnp.where(ranks(values) == middle, values, jnp.inf))
 
 
 def agreement(a: jax.Array, b: jax.Array, counted: jax.Array) -> jax.Array:

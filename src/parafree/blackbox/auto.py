@@ -179,6 +179,15 @@ class Auto(eqx.Module):
         population = jnp.minimum(2 * runs.run.population, jnp.int32(runs.values.shape[0]))
         return eqx.tree_at(lambda s: self.runs(s).run.population, state, population)
 
+    def warned(self, state: Any, strays: Any) -> Any:
+        """Return the state that knows whether some values are far off by noise (a bool).
+
+        Its model then leaves out those that are far from most.
+        """
+        if not isinstance(state, SurrogateState):
+            return state
+        return state._replace(strays=jnp.asarray(strays))
+
     def _sampled(self, state: Any) -> Sampled:
         within = self._within(state)
         return (within if isinstance(within, Restarting) else within.method).method

@@ -18,7 +18,7 @@ from parafree.blackbox import _lagrangian
 from parafree.blackbox._lagrangian import Lagrangian
 from parafree.blackbox._limited import Nearest, begin_nearest, check_limits, cleaned, lowest_within
 from parafree.blackbox._multipliers import aim_within
-from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit, flat
+from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit, flat, without_strays
 from parafree.blackbox._restarts import RestartInfo, Restarting, RestartState
 from parafree.blackbox._sampled import choose
 from parafree.blackbox._threefry import turned
@@ -41,6 +41,7 @@ class SurrogateState(NamedTuple):
     figures: jax.Array  # (m, 1 + limits), values first; +inf where there is none, or not finite
     model: Quadratic  # of the figures
     usable: jax.Array  # (), bool, the model knows something
+    strays: jax.Array  # (), bool, some values are known to be far off by noise
     aim: jax.Array  # (draws,), of the point where the model is lowest
     order: Lagrangian | None  # of the present run, where there are limits
     nearest: Nearest | None
@@ -83,7 +84,8 @@ class Surrogate(eqx.Module):
         than coefficients it fits all that it knows. Candidates beyond the bounds are mirrored
         before the model sees them. Those that wait are drawn anew for every batch. Where the
         models keep the limits and are lowest is found by the method of multipliers, which is our
-        own choice.
+        own choice. Where it is told that some values are far off by noise, the model leaves out
+        those that are more than five times as far from the median as half of them are.
 
     Example:
         >>> from parafree import run
@@ -131,8 +133,8 @@ class Surrogate(eqx.Module):
         aim, model = jnp.zeros(width, dtype), flat(d, 1 + self.limits, dtype)
         order = _lagrangian.begin(d, self.limits, dtype) if self.limits else None
         nearest = begin_nearest(runs, self.limits) if self.limits else None
-        usable = jnp.bool_(False)
-        return SurrogateState(runs, x, figures, model, usable, aim, order, nearest)
+        no = jnp.bool_(False)
+        return SurrogateState(runs, x, figures, model, no, no, aim, order, nearest)
 
     def ask(self, key: jax.Array, state: SurrogateState) -> tuple[Any, SurrogateState]:
         """Return a batch of candidates and the state that remembers them."""
@@ -259,6 +261,7 @@ class Surrogate(eqx.Module):
         known, population = runs.filled.astype(dtype), runs.run.population.astype(dtype)
         latest = jnp.maximum(_JUDGED, jnp.minimum(1.2 * known, 0.75 * population))
         worth = self._worth(state, state.figures)
+        worth = jnp.where(state.strays, without_strays(worth), worth)
         inverse = self._sampled.inverse_axes(runs.inner)
         model, left_out = fit(state.x, state.figures, worth, inverse, latest)
         counted = (jnp.arange(len(worth)).astype(dtype) < latest) & jnp.isfinite(worth)

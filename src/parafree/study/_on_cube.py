@@ -62,14 +62,16 @@ class OnCube:
             u, draws, feasible = map(np.asarray, found)
         return u, draws, np.broadcast_to(feasible, len(u))
 
-    def learn(self, batch: int, draws: np.ndarray, outcomes: np.ndarray) -> Learned:
+    def learn(self, batch: int, draws: np.ndarray, outcomes: np.ndarray, strays: bool) -> Learned:
         """Tell the method the values of a batch, and what has limits; return what that told.
 
         The candidates are some of those that were proposed since the last batch was told.
+        ``strays`` says whether some values are far off by noise.
         """
         with jax.enable_x64(True):
             key = self._key("tell", batch)
-            self._state, info = self._programs.learn(self._state, draws, outcomes, key)
+            told = draws, outcomes, np.bool_(strays)
+            self._state, info = self._programs.learn(self._state, *told, key)
             return Learned(*np.asarray(info).tolist())
 
     def move(self, u: np.ndarray) -> None:
@@ -125,8 +127,11 @@ def _programs(method: Auto, where: Space | int) -> _Programs:
             return leaves(after), candidates, draws, jnp.bool_(True)
         return leaves(after), where.encode(candidates), draws, where.feasible(candidates)
 
-    def learn(state: list[Any], draws: Any, outcomes: Any, key: Any) -> tuple[list[Any], jax.Array]:
+    def learn(
+        state: list[Any], draws: Any, outcomes: Any, strays: Any, key: Any
+    ) -> tuple[list[Any], jax.Array]:
         asked = method.recall(jax.tree.unflatten(tree, state), draws)
+        asked = method.warned(asked, strays)
         values = outcomes if method.limits else outcomes[:, 0]
         after, info = method.tell(jax.random.key(key), asked, None, values)
         return leaves(after), jnp.stack([info.population, info.restarts, info.status])

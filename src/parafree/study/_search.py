@@ -211,7 +211,8 @@ class Search:
         if batch.size:
             n = batch.size
             outcomes = np.array(batch.outcomes[:n])
-            told = self._tools.learn(batch.number, np.stack(batch.draws[:n]), outcomes)
+            draws, strays = np.stack(batch.draws[:n]), self.values.strays
+            told = self._tools.learn(batch.number, draws, outcomes, strays)
             self.population = int(told.population)
             if int(told.restarts) >= len(self.runs):
                 self.runs[-1].ended = Status(int(told.status)).name

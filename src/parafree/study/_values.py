@@ -18,6 +18,7 @@ from typing import Any
 _ELITE = 32  # configurations whose values are looked at together
 _RECENT = 30  # pairs of values from which the noise is estimated
 _LATEST = 6  # and from which it is told where the search is now
+_FAR_MORE = 1e6  # times as large a difference: noise that falls with the values does not make it
 _LONG = 4096  # characters, beyond which a digest stands for a configuration
 
 
@@ -105,8 +106,18 @@ class Values:
         pairs is still above 0 now and then. So it is twice the second smallest of six differences,
         which is its median where noise is normal.
         """
-        latest = sorted(list(self._squares)[-_LATEST:])
+        latest = self._latest()
         return 2 * math.sqrt(2 * latest[min(1, len(latest) - 1)]) if latest else 0.0
+
+    @property
+    def strays(self) -> bool:
+        """Whether noise is rare and huge: lately one pair differs far more than most do."""
+        latest = self._latest()
+        return len(latest) > 1 and math.sqrt(latest[-1]) > _FAR_MORE * math.sqrt(latest[1])
+
+    def _latest(self) -> list[float]:
+        """Return squares of the differences of the latest pairs, the smallest first."""
+        return sorted(list(self._squares)[-_LATEST:])
 
     def error(self, key: str) -> float:
         """Return the standard error of a configuration's mean."""
