@@ -10,7 +10,8 @@ Whether there is noise is found by asking again: for the best point of the first
 then for the best of all. Where there is none, no other configuration is evaluated twice. Where
 there is, after every other ten values or so one asks again for a point that looks good, or for the
 mean of the distribution. Populations grow where candidates differ no more than noise does, unless
-values at the mean fall all the same.
+values at the mean fall all the same. Where most values have no noise and a few have very much, a
+model is told to leave those out.
 
 Where figures have limits, the method is told values and how far figures are beyond their limits.
 
