@@ -58,7 +58,7 @@ def test_rare_noise_hardly_holds_the_search_up():
         rare = (noise.random() < 0.2) * noise.gauss(0, 1) / abs(noise.gauss(0, 1))
         return bowl(config) + max(0.0, 1000 + rare)
 
-    search = _search(space, value, 1200, 0)
+    search = _search(space, value, 2000, 0)
     assert search.population <= 40  # of 320; it begins with 10
-    # The model leaves the stray values out: with all of them it came to 2e-3.
-    assert min(map(bowl, search.values.configs.values())) < 1e-9
+    # The model leaves the stray values out: with all of them it came to 2e-3 by then.
+    assert min(map(bowl, list(search.values.configs.values())[:1200])) < 1e-9
