@@ -18,7 +18,8 @@ from typing import Any
 _ELITE = 32  # configurations whose values are looked at together
 _RECENT = 30  # pairs of values from which the noise is estimated
 _LATEST = 6  # and from which it is told where the search is now
-_FAR_MORE = 1e6  # times as large a difference: noise that falls with the values does not make it
+_AROUND = 3  # pairs before and after one, to which it is compared
+_ODD = 30.0  # times as large a difference as usual there: one value is far off
 _LONG = 4096  # characters, beyond which a digest stands for a configuration
 
 
@@ -52,6 +53,7 @@ class Values:
     told: dict[str, list[float]] = field(default_factory=dict)
     noisy: bool = False  # whether one configuration has had different values
     asked_again: int = 0  # evaluations of a configuration that had a finite value
+    strays: bool = False  # whether some values, lately, are far off
     _elite: list[str] = field(default_factory=list)  # the lowest means
     _sure: set[str] = field(default_factory=set)  # asked for more than once
     _squares: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
@@ -68,6 +70,7 @@ class Values:
             self.noisy = self.noisy or value != known[0]
             if len(known) % 2 and math.isfinite(known[-2]) and math.isfinite(value):
                 self._squares.append((value - known[-2]) ** 2 / 2)
+                self.strays = _any_odd(list(self._squares))
         if key not in self._elite:
             self._elite.append(key)
         self._elite.sort(key=self.mean)
@@ -106,18 +109,8 @@ class Values:
         pairs is still above 0 now and then. So it is twice the second smallest of six differences,
         which is its median where noise is normal.
         """
-        latest = self._latest()
+        latest = sorted(list(self._squares)[-_LATEST:])
         return 2 * math.sqrt(2 * latest[min(1, len(latest) - 1)]) if latest else 0.0
-
-    @property
-    def strays(self) -> bool:
-        """Whether noise is rare and huge: lately one pair differs far more than most do."""
-        latest = self._latest()
-        return len(latest) > 1 and math.sqrt(latest[-1]) > _FAR_MORE * math.sqrt(latest[1])
-
-    def _latest(self) -> list[float]:
-        """Return squares of the differences of the latest pairs, the smallest first."""
-        return sorted(list(self._squares)[-_LATEST:])
 
     def error(self, key: str) -> float:
         """Return the standard error of a configuration's mean."""
@@ -151,3 +144,25 @@ class Values:
         return min(
             sure or finite, key=lambda key: self.mean(key) + luck * self.error(key), default=None
         )
+
+
+def _any_odd(squares: list[float]) -> bool:
+    """Return whether a pair differs far more than those around it; their squares, in their order.
+
+    Those before tell, because noise may fall with the values, and those after, because it rises
+    again where a search begins elsewhere.
+
+    Example:
+        >>> _any_odd([1.0, 2.0, 1.0, 4e4, 3.0]), _any_odd([1e4, 2e3, 90.0, 3.0, 0.1])
+        (True, False)
+    """
+    for i in range(1, len(squares)):
+        before, after = squares[max(0, i - _AROUND) : i], squares[i + 1 : i + 1 + _AROUND]
+        if squares[i] > _ODD**2 * max(_middle(before), _middle(after)):
+            return True
+    return False
+
+
+def _middle(squares: list[float]) -> float:
+    """Return the median; of two in the middle, the larger one; 0 of none."""
+    return sorted(squares)[len(squares) // 2] if squares else 0.0
