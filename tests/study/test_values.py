@@ -53,8 +53,9 @@ def test_values_stray_where_some_are_far_off(noise):
 def test_values_hardly_ever_stray_where_noise_is_normal():
     draw = random.Random(0)
     strays = [values.strays for values in _after_pairs(lambda: draw.gauss(0, 3), 3000)]
+    assert all(strays[:7])  # too few pairs to know
     # Two of the three before the latest pair 30 times closer: 3 (0.8 / 30)^2 E[x^2] = 0.2 %.
-    assert sum(strays) < 0.01 * len(strays)
+    assert sum(strays[7:]) < 0.01 * len(strays)
 
 
 def test_values_do_not_stray_where_noise_falls_with_them_and_rises_once():
@@ -66,7 +67,7 @@ def test_values_do_not_stray_where_noise_falls_with_them_and_rises_once():
             values.add("a", {}, sign * size * draw.uniform(0.5, 1))
         strays.append(values.strays)
     # Where it rises again the first pairs have none behind them yet.
-    assert sum(strays) <= 2
+    assert sum(strays[7:]) <= 2
 
 
 def test_the_gap_follows_the_noise():

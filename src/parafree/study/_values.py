@@ -18,6 +18,7 @@ from typing import Any
 _ELITE = 32  # configurations whose values are looked at together
 _RECENT = 30  # pairs of values from which the noise is estimated
 _LATEST = 6  # and from which it is told where the search is now
+_FEW = 8  # pairs that do not yet tell whether any value is far off
 _AROUND = 3  # pairs before and after one, to which it is compared
 _ODD = 30.0  # times as large a difference as usual there: one value is far off
 _LONG = 4096  # characters, beyond which a digest stands for a configuration
@@ -53,10 +54,10 @@ class Values:
     told: dict[str, list[float]] = field(default_factory=dict)
     noisy: bool = False  # whether one configuration has had different values
     asked_again: int = 0  # evaluations of a configuration that had a finite value
-    strays: bool = False  # whether some values, lately, are far off
     _elite: list[str] = field(default_factory=list)  # the lowest means
     _sure: set[str] = field(default_factory=set)  # asked for more than once
     _squares: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    _odd: bool = False  # whether one of them is far larger than those around it
 
     def add(self, key: str, config: dict[str, Any], value: float) -> None:
         """Take in a value; what is not finite is infinite."""
@@ -70,7 +71,7 @@ class Values:
             self.noisy = self.noisy or value != known[0]
             if len(known) % 2 and math.isfinite(known[-2]) and math.isfinite(value):
                 self._squares.append((value - known[-2]) ** 2 / 2)
-                self.strays = _any_odd(list(self._squares))
+                self._odd = _any_odd(list(self._squares))
         if key not in self._elite:
             self._elite.append(key)
         self._elite.sort(key=self.mean)
@@ -111,6 +112,11 @@ class Values:
         """
         latest = sorted(list(self._squares)[-_LATEST:])
         return 2 * math.sqrt(2 * latest[min(1, len(latest) - 1)]) if latest else 0.0
+
+    @property
+    def strays(self) -> bool:
+        """Whether some values, lately, may be far off: as long as few pairs are known they may."""
+        return self.noisy and (self._odd or len(self._squares) < _FEW)
 
     def error(self, key: str) -> float:
         """Return the standard error of a configuration's mean."""
