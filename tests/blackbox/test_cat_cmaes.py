@@ -1,5 +1,6 @@
 """CatCMA with margin beside a slow version with loops, and on spaces of every kind."""
 
+import itertools
 import math
 from functools import partial
 
@@ -158,6 +159,19 @@ def test_reference_options_learn_as_a_slow_version_does():
             for i, count in enumerate(counts):
                 np.testing.assert_allclose(options.share[i, :count], slow[0][i], atol=1e-7)
             np.testing.assert_allclose(options.slowness, slow[3], rtol=1e-6)
+
+
+@given(st.lists(st.integers(0, 1), min_size=6, max_size=30), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_law_choices_of_several_sizes_have_places_whatever_is_learned(better, double):
+    """Probabilities add up to 1 but for rounding, and above 1 there is no quantile."""
+    counts = (2, 5)
+    with jax.enable_x64(double):
+        options = _categorical.start(counts, jnp.float64 if double else jnp.float32)
+        for first, second in itertools.pairwise(better):
+            chosen = jnp.zeros((2, 5)).at[0, first].set(1.0).at[1, 4 * second].set(1.0)
+            options = _categorical.learn(options, chosen, counts, LEAST)
+            assert not any(jnp.isnan(leaf).any() for leaf in options)
 
 
 def test_options_are_picked_with_their_probabilities():

@@ -4,7 +4,7 @@ import math
 import random
 from statistics import median
 
-from parafree import Int, Real, Space
+from parafree import Choice, Int, Real, Space
 from parafree.study._search import Search
 
 
@@ -82,3 +82,13 @@ def test_hiccups_hardly_hold_the_search_up():
         found.append(above(search.values.configs[search.values.best()]))
     # By pairs a million times as far apart as others alone it came to 0.03.
     assert median(found) < 0.01
+
+
+def test_choices_of_several_sizes_are_no_reason_to_begin_again():
+    space = Space(
+        {f"n{i}": Int(0, 20) for i in range(4)} | {"a": Choice([0, 1]), "b": Choice(list(range(5)))}
+    )
+    value = lambda c: c["a"] + c["b"] % 3 + sum((c[f"n{i}"] - 9) ** 2 for i in range(4)) / 50  # noqa: E731
+    for seed in range(8):
+        search = _search(space, value, 40, seed)
+        assert [run.ended for run in search.runs] == [""]

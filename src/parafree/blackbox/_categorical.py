@@ -86,7 +86,7 @@ def learn(options: Options, chosen: jax.Array, counts: tuple[int, ...], least: f
 
 def _places(share: jax.Array, counts: tuple[int, ...]) -> jax.Array:
     """Return the edges and the middles (2, m, k) of probabilities (m, k)."""
-    ends = jnp.cumsum(share, axis=1)
+    ends = jnp.minimum(jnp.cumsum(share, axis=1), 1)  # a rounded sum above 1 has no quantile
     edges, middles = ndtri(jnp.stack([ends, ends - share / 2]))
     last = np.arange(share.shape[1]) >= np.array(counts)[:, None] - 1
     return jnp.stack([jnp.where(last, jnp.inf, edges), middles])
