@@ -4,7 +4,9 @@ import math
 import random
 from statistics import median
 
-from parafree import Choice, Int, Real, Space
+import pytest
+
+from parafree import Bool, Choice, Int, Real, Space
 from parafree.study._search import Search
 
 
@@ -92,3 +94,23 @@ def test_choices_of_several_sizes_are_no_reason_to_begin_again():
     for seed in range(8):
         search = _search(space, value, 40, seed)
         assert [run.ended for run in search.runs] == [""]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Space(a=Choice([0, 1]), b=Choice(list(range(7))), c=Choice([0, 1, 2])),
+        Space({f"b{i}": Bool() for i in range(6)}),
+        Space(b=Choice(list(range(5))), x=Real(0, 1)),
+        Space(a=Bool(), n=Int(0, 9)),
+        Space(n=Int(0, 1), m=Int(0, 100)),
+    ],
+)
+def test_spaces_of_few_kinds_are_searched_with_a_model(space):
+    def value(config):
+        return sum((v - 1) ** 2 / (i + 1) for i, v in enumerate(config.values()))
+
+    for seed in range(2):
+        search = _search(space, value, 100, seed)
+        best = value(search.values.configs[search.values.best()])
+        assert best == pytest.approx(0, abs=1e-6)

@@ -259,8 +259,9 @@ def _corrected(
 
 
 def _stretch(kinds: Kinds, state: CatCMAESState) -> jax.Array:
-    ones = jnp.ones(len(kinds.continuous), state.margin.stretch.dtype)
-    return jnp.concatenate([ones, state.margin.stretch])
+    # Where nothing is drawn normally there is a column in place of it.
+    others = max(len(kinds.gaussian), 1) - len(kinds.whole)
+    return jnp.concatenate([jnp.ones(others, state.margin.stretch.dtype), state.margin.stretch])
 
 
 def _patience(kinds: Kinds, count: jax.Array, dtype: Any) -> jax.Array:
