@@ -26,7 +26,7 @@ _ENDS = {  # by the name of their Status
     "SMALL_STEPS": "steps were too small",
     "FLAT": "values did not differ",
     "STAGNATED": "values did not fall",
-    "DIVERGED": "steps grew beyond all bounds",
+    "DIVERGED": "steps grew beyond all bounds, or were no numbers",
     "ILL_CONDITIONED": "the covariance was too narrow",
 }
 
@@ -166,7 +166,7 @@ class Minimum(Study):
         if self.noise:
             lines.append(
                 f"noise of {self.noise:.3g} in a single value; the best is a mean with "
-                f"error {self.error:.2g}; the population grew to {facts.population}"
+                f"error {self.error:.2g}; populations have {facts.population} candidates by now"
             )
         elif facts.asked_again:
             again = _count(facts.asked_again, "point")
