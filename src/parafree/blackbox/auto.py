@@ -180,7 +180,7 @@ class Auto(eqx.Module):
         return eqx.tree_at(lambda s: self.runs(s).run.population, state, population)
 
     def warned(self, state: Any, strays: Any) -> Any:
-        """Return the state that knows whether some values are far off by noise (a bool).
+        """Return the state that knows whether some values may be far off by noise (a bool).
 
         Its model then leaves out those that are far from most.
         """

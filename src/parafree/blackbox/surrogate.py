@@ -41,7 +41,7 @@ class SurrogateState(NamedTuple):
     figures: jax.Array  # (m, 1 + limits), values first; +inf where there is none, or not finite
     model: Quadratic  # of the figures
     usable: jax.Array  # (), bool, the model knows something
-    strays: jax.Array  # (), bool, some values are known to be far off by noise
+    strays: jax.Array  # (), bool, some values may be far off by noise
     aim: jax.Array  # (draws,), of the point where the model is lowest
     order: Lagrangian | None  # of the present run, where there are limits
     nearest: Nearest | None

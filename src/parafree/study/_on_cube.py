@@ -66,7 +66,7 @@ class OnCube:
         """Tell the method the values of a batch, and what has limits; return what that told.
 
         The candidates are some of those that were proposed since the last batch was told.
-        ``strays`` says whether some values are far off by noise.
+        ``strays`` says whether some values may be far off by noise.
         """
         with jax.enable_x64(True):
             key = self._key("tell", batch)
