@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import _bbob_page as page
@@ -33,7 +35,7 @@ QUICK = {  # some functions of each kind
     "bbob-mixint": (1, 5, 8, 10, 15, 21),
 }
 BUDGETS = dict.fromkeys(SUITES, 300) | {"bbob-largescale": 50}
-LONG_BUDGET, LONG_SOLVERS = 3000, "parafree,pycma"
+LONG_BUDGET, LONG_SOLVERS = 3000, ("parafree", "pycma")
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
         parser.error("--write puts what is kept into the page, and --quick keeps nothing")
     kept = UNFINISHED if given.quick else LONG_RESULTS if given.long else RESULTS
     results = Results(given.results or kept)
-    suites = given.suites.split(",") if given.suites else list(QUICK if given.quick else SUITES)
+    suites = given.suites or tuple(QUICK if given.quick else SUITES)
     crew = Crew(given.jobs)
     try:
         for suite in suites if not given.table else ():
@@ -66,24 +68,23 @@ def _run(crew: Crew, results: Results, suite: str, given: argparse.Namespace) ->
     """Run what is asked for of one suite."""
     usual = QUICK_BUDGET if given.quick else LONG_BUDGET if given.long else BUDGETS[suite]
     budget = given.budget or usual
-    solvers = given.solvers or (LONG_SOLVERS if given.long else ",".join(SOLVERS))
+    solvers = given.solvers or (LONG_SOLVERS if given.long else tuple(SOLVERS))
     results.begin(suite, budget, given.again)
-    functions = _numbers(given.functions) or (QUICK.get(suite, ()) if given.quick else ())
-    dimensions = _numbers(given.dimensions) or ((2, 5) if given.quick else SUITES[suite])
-    instances = _numbers(given.instances) or ((1,) if given.quick else tuple(range(1, 16)))
+    functions = given.functions or (QUICK.get(suite, ()) if given.quick else ())
+    dimensions = given.dimensions or ((2, 5) if given.quick else SUITES[suite])
+    instances = given.instances or ((1,) if given.quick else tuple(range(1, 16)))
     for dimension in SUITES[suite]:
         if dimension in dimensions:
             found = list(problems(suite, dimension, instances, functions))
             run_suite(crew, results, suite, _installed(solvers), found, given.again)
 
 
-def _installed(names: str) -> list[str]:
+def _installed(names: Sequence[str]) -> list[str]:
     """Return the solvers among these names that are here; tell of the others."""
-    chosen = names.split(",")
-    for name in chosen:
+    for name in names:
         if not SOLVERS[name].installed:
             say(f"{name} is left out: the package {SOLVERS[name].package} is not installed")
-    return [name for name in chosen if SOLVERS[name].installed]
+    return [name for name in names if SOLVERS[name].installed]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,14 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     size.add_argument(
         "--long",
         action="store_true",
-        help=f"{LONG_BUDGET} evaluations for each dimension, by {LONG_SOLVERS} unless --solvers "
-        f"says otherwise, kept in {LONG_RESULTS.name}",
+        help=f"{LONG_BUDGET} evaluations for each dimension, by {' and '.join(LONG_SOLVERS)} "
+        f"unless --solvers says otherwise, kept in {LONG_RESULTS.name}",
     )
-    parser.add_argument("--suites", help=f"with commas between, of {', '.join(SUITES)}")
-    parser.add_argument("--solvers", help="names with commas between")
-    parser.add_argument("--dimensions", help="numbers with commas between")
-    parser.add_argument("--instances", help="numbers with commas between")
-    parser.add_argument("--functions", help="numbers with commas between; all by default")
+    numbers = "numbers with commas between, as 1,2,5-9"
+    parser.add_argument("--suites", type=_of(SUITES), help=f"of {', '.join(SUITES)}")
+    parser.add_argument("--solvers", type=_of(SOLVERS), help=f"of {', '.join(SOLVERS)}")
+    parser.add_argument("--dimensions", type=_numbers, help=numbers)
+    parser.add_argument("--instances", type=_numbers, help=numbers)
+    parser.add_argument("--functions", type=_numbers, help=f"{numbers}; all by default")
     parser.add_argument("--budget", type=int, help="evaluations for each dimension")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="problems side by side")
     parser.add_argument("--again", action="store_true", help="run what is kept once more")
@@ -110,8 +112,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _numbers(text: str | None) -> tuple[int, ...]:
-    return tuple(int(each) for each in text.split(",")) if text else ()
+def _of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return what reads names with commas between, each of which has to be known."""
+
+    def names(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        if unknown := [each for each in found if each not in known]:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(map(repr, unknown))} is none of {', '.join(known)}"
+            )
+        return found
+
+    return names
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Read whole numbers and ranges of them: ``1,2,5-9``."""
+    found: list[int] = []
+    for each in text.split(","):
+        whole = re.fullmatch(r"(\d+)(?:-(\d+))?", each)
+        added = range(int(whole[1]), int(whole[2] or whole[1]) + 1) if whole else ()
+        if not added:
+            raise argparse.ArgumentTypeError(
+                f"{each!r} is neither a number nor a range; write 1,2,5-9, say"
+            )
+        found += added
+    return tuple(found)
 
 
 if __name__ == "__main__":
