@@ -1,4 +1,4 @@
-"""COCO's problems, and when a solver reaches which target on them."""
+"""COCO's problems and those with options, and when a solver reaches which target on them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+import _bbob_choices as options
+
 TARGETS = 10.0 ** np.linspace(2, -8, 51)  # above the optimum, as COCO has them
 SUITES: dict[str, tuple[int, ...]] = {  # the dimensions of each
     "bbob": (2, 3, 5, 10, 20, 40),
@@ -18,6 +20,7 @@ SUITES: dict[str, tuple[int, ...]] = {  # the dimensions of each
     "bbob-mixint": (5, 10, 20, 40),
     "bbob-constrained": (2, 3, 5, 10, 20, 40),
     "bbob-largescale": (20, 40, 80, 160, 320, 640),
+    options.SUITE: (5, 10, 20),
 }
 _OWN, _LATER = 15, 80  # instances of a suite, and the number of the last of them
 _TWO_DECIMALS = ("bbob", "bbob-largescale")  # suites whose optima are so
@@ -43,6 +46,7 @@ class Problem:
     whole: int  # so many variables, the first ones, are whole numbers
     limits: int  # so many constraints
     start: np.ndarray  # a point that COCO gives to all, which keeps the constraints
+    choices: int = 0  # so many variables, the last ones, are numbers of options
 
     @property
     def noisy(self) -> bool:
@@ -53,8 +57,8 @@ class Problem:
         """Draw a point evenly, off the bounds by a share of their distance."""
         u = edge + (1 - 2 * edge) * rng.random(self.dimension)
         x = self.low + (self.high - self.low) * u
-        whole = slice(self.whole)
-        x[whole] = rng.integers(self.low[whole], self.high[whole] + 1)
+        for some in (slice(self.whole), slice(self.dimension - self.choices, None)):
+            x[some] = rng.integers(self.low[some], self.high[some] + 1)
         return np.asarray(x)
 
     def beginning(self, number: int, rng: np.random.Generator) -> np.ndarray:
@@ -81,6 +85,9 @@ def problems(
     ``instances`` counts those of the suite from 1; the sixth of bbob is called 71 by COCO. What
     comes after the suite's own fifteen goes on with 81.
     """
+    if suite == options.SUITE:
+        yield from _with_options(dimension, instances, functions)
+        return
     for found in _suites(suite, dimension, instances):
         yield from _of_suite(found, suite, functions)
 
@@ -104,6 +111,20 @@ def _of_suite(found: Any, suite: str, functions: tuple[int, ...]) -> Iterator[Pr
             )  # fmt: skip
 
 
+def _with_options(
+    dimension: int, instances: tuple[int, ...], functions: tuple[int, ...]
+) -> Iterator[Problem]:
+    for index, function in enumerate(functions or options.FUNCTIONS):
+        for instance in instances:
+            mixed = options.Mixed(function, instance, dimension)
+            name = f"{options.SUITE}_f{function}_i{instance:02}_d{dimension:02}"
+            yield Problem(
+                options.SUITE, index, dimension, instance, function, name, mixed.optimum,
+                mixed.low, mixed.high, whole=0, limits=0, start=(mixed.low + mixed.high) / 2,
+                choices=options.choices_of(function, dimension),
+            )  # fmt: skip
+
+
 class Recorder:
     """A problem that counts, and notes when each target is reached.
 
@@ -113,12 +134,7 @@ class Recorder:
 
     def __init__(self, problem: Problem, budget: int) -> None:
         self.problem, self.budget = problem, budget
-        self._suite = _one_instance(problem)
-        self._inner: Any = next(
-            each
-            for i in range(len(self._suite))
-            if (each := self._suite.get_problem(i)).id == problem.name
-        )
+        self._inner, self._suite = _opened(problem)
         self._truth = _noiseless(problem) if problem.noisy else None
         self._best = np.inf
         self._last, self._asked, self._value = np.empty(0), {""}, np.nan
@@ -184,11 +200,16 @@ def _suites(suite: str, dimension: int, instances: tuple[int, ...]) -> Iterator[
         yield cocoex.Suite(suite, f"instances:{','.join(map(str, later))}", where)
 
 
-def _one_instance(problem: Problem) -> Any:
+def _opened(problem: Problem) -> tuple[Any, Any]:
+    """Return what tells values, and a suite of COCO that must live as long as it."""
+    if problem.suite == options.SUITE:
+        return options.Mixed(problem.function, problem.instance, problem.dimension), None
     import cocoex
 
     own, where = f"instances:{problem.instance}", f"dimensions:{problem.dimension}"
-    return cocoex.Suite(problem.suite, own, where)
+    suite = cocoex.Suite(problem.suite, own, where)
+    found = map(suite.get_problem, range(len(suite)))
+    return next(each for each in found if each.id == problem.name), suite
 
 
 def _twin(function: int, instance: int, dimension: int) -> Any:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from _bbob_choices import SUITE as OWN_SUITE
 from _bbob_problems import Problem, Recorder
 from _bbob_solvers import SOLVERS, solve
 from parafree.core.errors import ParafreeError
@@ -61,7 +62,8 @@ class Results:
         kept = [row for row in entry["runs"] if (row["solver"], row["problem"]) not in new]
         names = list(SOLVERS)
         entry["runs"] = sorted([*kept, *rows], key=lambda row: names.index(row["solver"]))
-        ran = {SOLVERS[row["solver"]].package for row in rows} - {"parafree"} | {"coco-experiment"}
+        judge = set() if suite == OWN_SUITE else {"coco-experiment"}
+        ran = {SOLVERS[row["solver"]].package for row in rows} - {"parafree"} | judge
         entry["versions"] = entry.get("versions", {}) | {each: version(each) for each in ran}
         beside = self.path.with_suffix(".tmp")
         beside.write_text(json.dumps(self.content, separators=(",", ":")))

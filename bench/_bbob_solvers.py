@@ -6,11 +6,12 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from _bbob_problems import Problem, Recorder
-from parafree import Int, Real, Space
+from parafree import Choice, Int, Real, Space
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,17 @@ class Solver:
     limits: bool = False  # whether it knows constraints
     whole: bool = True  # whether it does problems with whole numbers
     largest: int = 10_000  # dimension
-    only_limits: bool = False  # whether it is for constraints alone
+    choices: bool = False  # whether it knows options
+    numbers: bool = True  # whether it does problems without options
 
     def fits(self, problem: Problem) -> bool:
         """Whether the problem is one for it."""
-        fits = self.limits if problem.limits else not self.only_limits
-        return fits and (self.whole or not problem.whole) and problem.dimension <= self.largest
+        return (
+            (self.limits or not problem.limits)
+            and (self.whole or not problem.whole)
+            and (self.choices if problem.choices else self.numbers)
+            and problem.dimension <= self.largest
+        )
 
     @property
     def installed(self) -> bool:
@@ -36,15 +42,17 @@ class Solver:
 
 
 SOLVERS = {
-    "parafree": Solver("_bbob_solvers", limits=True),
+    "parafree": Solver("_bbob_solvers", limits=True, choices=True),
     "pycma": Solver("_bbob_pycma", "cma", limits=True),
-    "nevergrad": Solver("_bbob_nevergrad", "nevergrad", limits=True),
+    "nevergrad": Solver("_bbob_nevergrad", "nevergrad", limits=True, choices=True),
     "pypop7": Solver("_bbob_pypop7", "pypop7"),
     "evosax": Solver("_bbob_evosax", "evosax"),
     "scipy_evolution": Solver("_bbob_scipy", "scipy", limits=True),
     "scipy_annealing": Solver("_bbob_scipy", "scipy", largest=40),
     "scipy_cobyqa": Solver("_bbob_scipy", "scipy", limits=True, whole=False, largest=20),
-    "uniform": Solver("_bbob_solvers", limits=True),
+    "optuna": Solver("_bbob_optuna", "optuna", choices=True, numbers=False, largest=10),
+    "catcma": Solver("_bbob_catcma", "cmaes", choices=True, numbers=False),
+    "uniform": Solver("_bbob_solvers", limits=True, choices=True),
 }
 
 
@@ -59,12 +67,7 @@ def parafree(problem: Recorder, seed: int) -> None:
     from parafree.study._search import Search
 
     p = problem.problem
-    space = Space(
-        {
-            f"x{i:03}": Int(int(low), int(high)) if i < p.whole else Real(float(low), float(high))
-            for i, (low, high) in enumerate(zip(p.low, p.high, strict=True))
-        }
-    )
+    space = _space(p)
     limits = [f"g{i:03}" for i in range(p.limits)]
     goals = Goals.of(constraints=limits)
     first = [dict(zip(space.names, p.start.tolist(), strict=True))] if limits else []
@@ -78,6 +81,20 @@ def parafree(problem: Recorder, seed: int) -> None:
         told = dict(zip(limits, problem.limits(x).tolist(), strict=True))
         loss, figures = goals.read({"loss": problem(x)} | told)
         search.tell(trial, math.inf if loss is None else loss, figures)
+
+
+def _space(p: Problem) -> Space:
+    """Return the space of a problem: what are whole numbers, and options, is called so."""
+    kinds: dict[str, Any] = {}
+    for i, (low, high) in enumerate(zip(p.low.tolist(), p.high.tolist(), strict=True)):
+        if i < p.whole:
+            kind: Any = Int(int(low), int(high))
+        elif i >= p.dimension - p.choices:
+            kind = Choice(range(int(high) + 1))
+        else:
+            kind = Real(low, high)
+        kinds[f"x{i:03}"] = kind
+    return Space(kinds)
 
 
 def uniform(problem: Recorder, seed: int) -> None:

@@ -33,8 +33,9 @@ QUICK = {  # some functions of each kind
     "bbob": (1, 2, 5, 8, 10, 13, 15, 17, 20, 21, 22, 24),
     "bbob-noisy": (101, 103, 107, 110, 116, 119, 125, 130),
     "bbob-mixint": (1, 5, 8, 10, 15, 21),
+    "choices": (2, 4, 5, 7),
 }
-BUDGETS = dict.fromkeys(SUITES, 300) | {"bbob-largescale": 50}
+BUDGETS = dict.fromkeys(SUITES, 300) | {"bbob-largescale": 50, "choices": 100}
 LONG_BUDGET, LONG_SOLVERS = 3000, ("parafree", "pycma")
 
 
