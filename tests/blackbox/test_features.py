@@ -62,6 +62,15 @@ def test_a_point_without_such_choices_is_its_own_features():
     assert features.width == 3
 
 
+def test_choices_with_the_most_options_stay_one_coordinate_where_there_is_no_room():
+    choices = {"many": Choice(list(range(10_000))), "few": Choice(list("abcd"))}
+    features = features_of(frame(Space(**choices, x=Real(0, 1))))
+    assert features.choices == (1,)
+    assert features.width == 2 + 4
+    every = Space({f"c{i}": Choice(list(range(50))) for i in range(6)})
+    assert features_of(frame(every)).width == 3 * 50 + 3
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_property_the_model_among_numbers_is_the_model_where_options_are_those(seed):

@@ -1,7 +1,8 @@
 """What a model sees of a point: the options of a choice have an axis each.
 
 Options have no order, so a choice of more than two of them is no coordinate. Any two of its options
-are as far apart as the two of a choice of two, which stays one coordinate.
+are as far apart as the two of a choice of two, which stays one coordinate; so do the choices with
+the most options where all together would make the model too large.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from parafree.blackbox._kinds import kinds_of
 from parafree.blackbox._quadratic import Quadratic
 
 _APART = math.sqrt(2.0)  # length of an option's axis: two of them are 2 apart, as -1 and 1 are
+_ROOM = 200  # features at most, where choices with fewer options come first
 
 
 class Features(NamedTuple):
@@ -84,7 +86,11 @@ class Features(NamedTuple):
 def features_of(where: Frame) -> Features:
     """Return the features of points in a frame."""
     kinds = kinds_of(where.form, where.dimension)
-    wide = [(i, count) for i, count in zip(kinds.options, kinds.counts, strict=True) if count > 2]
-    choices, counts = zip(*wide, strict=True) if wide else ((), ())
+    wide, width = [], where.dimension
+    for count, i in sorted(zip(kinds.counts, kinds.options, strict=True)):
+        if count > 2 and width + count - 1 <= _ROOM:
+            width += count - 1
+            wide.append((i, count))
+    choices, counts = zip(*sorted(wide), strict=True) if wide else ((), ())
     numbers = tuple(i for i in range(where.dimension) if i not in choices)
     return Features(numbers, choices, counts)
