@@ -55,7 +55,7 @@ class Features(NamedTuple):
         return eye.at[np.ix_(own, own)].set(inverse[np.ix_(numbers, numbers)])
 
     def settled(self, model: Quadratic, x: jax.Array, value: int) -> jax.Array:
-        """Return the point x (d,), each choice in turn at the option that lowers figure ``value``."""
+        """Return the point x (d,), each choice in turn at its best option for figure ``value``."""
         one, counts = model.figure(value), np.array(self.counts)[:, None]
         place = np.minimum(np.arange(counts.max()), counts - 1)  # behind the last, the last again
         columns, middles = jnp.asarray(self.choices), jnp.asarray(4 * (place + 0.5) / counts - 2)
