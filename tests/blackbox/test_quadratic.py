@@ -13,7 +13,15 @@ from scipy.stats import kendalltau
 
 from parafree.blackbox import Region
 from parafree.blackbox._frame import frame
-from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit, without_strays
+from parafree.blackbox._quadratic import (
+    Prior,
+    Quadratic,
+    agreement,
+    aim,
+    fit,
+    prior_of,
+    without_strays,
+)
 
 D = 3
 COEFFICIENTS = (D + 1) * (D + 2) // 2
@@ -25,11 +33,21 @@ def double():
         yield
 
 
-def features(q: np.ndarray) -> np.ndarray:
-    """The monomials, weighted so that their inner product is the kernel 1000 + 10 ab + (ab)^2."""
+PRIORS = [prior_of(D, learned=learned) for learned in (True, False)]
+
+
+def features(q: np.ndarray, prior: Prior) -> np.ndarray:
+    """The monomials and |q|^2, weighted so that their inner product is the kernel.
+
+    It is 1000 + 20 d ab + (ab)^2 + 100 |a|^2 |b|^2 or, where axes are not learned,
+    1000 + 10 ab + (ab)^2.
+    """
+    slope, even = (20 * D, 100) if prior == PRIORS[0] else (10, 0)
     pairs = [np.sqrt(2) * q[:, i] * q[:, j] for i, j in combinations(range(D), 2)]
     squares = [q[:, i] ** 2 for i in range(D)]
-    return np.stack([np.full(len(q), np.sqrt(1000)), *np.sqrt(10) * q.T, *squares, *pairs], axis=1)
+    round_ = np.sqrt(even) * np.sum(q**2, axis=1)
+    first = np.full(len(q), np.sqrt(1000))
+    return np.stack([first, *np.sqrt(slope) * q.T, *squares, *pairs, round_], axis=1)
 
 
 def data(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,27 +55,31 @@ def data(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rng.normal(size=(n, D)), rng.normal(size=n), rng.normal(size=(D, D))
 
 
-def fitted(x: Any, values: Any, axes: Any, judged: Any = None) -> tuple[Quadratic, Any]:
+def fitted(
+    x: Any, values: Any, axes: Any, judged: Any = None, prior: Prior = PRIORS[0]
+) -> tuple[Quadratic, Any]:
     """The model of one figure, and what it says of points that are left out."""
     values = jnp.asarray(values)
     x, inverse = jnp.asarray(x), jnp.asarray(np.linalg.inv(axes))
-    model, left_out = fit(x, values[:, None], values, inverse, judged)
+    model, left_out = fit(x, values[:, None], values, inverse, prior, judged)
     return model.figure(0), left_out[:, 0]
 
 
-def test_reference_weighted_ridge_regression_on_monomials() -> None:
+@pytest.mark.parametrize("prior", PRIORS)
+def test_reference_weighted_ridge_regression_on_monomials(prior: Prior) -> None:
     """With fewer, as many and more points than coefficients."""
     for n in (5, COEFFICIENTS, 30):
         x, values, axes = data(n)
         q = (x - x[values.argmin()]) @ np.linalg.inv(axes).T
-        z, order = features(q), values.argsort().argsort()
-        weights = (20 - 19 * order / (n - 1)) / (1e-9 * np.sum(z**2, axis=1))
+        z, order = features(q, prior), values.argsort().argsort()
+        weights = (20 - 19 * order / (n - 1)) / (1e-9 * np.sum(z[:, :-1] ** 2, axis=1))
         coefficients = np.linalg.solve(
-            z.T * weights @ z + np.eye(COEFFICIENTS), z.T * weights @ values
+            z.T * weights @ z + np.eye(z.shape[1]), z.T * weights @ values
         )
-        model, _ = fitted(x, values, axes)
+        model, _ = fitted(x, values, axes, prior=prior)
         new = np.random.default_rng(1).normal(size=(6, D))
-        expected = features((new - x[values.argmin()]) @ np.linalg.inv(axes).T) @ coefficients
+        at = (new - x[values.argmin()]) @ np.linalg.inv(axes).T
+        expected = features(at, prior) @ coefficients
         # The constant is shrunk towards the lowest value, which is 0 for the model.
         found = model.offset + model.unit * model.guess(jnp.asarray(new))
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
@@ -75,6 +97,20 @@ def test_a_quadratic_is_found_as_far_as_the_ridge_allows() -> None:
     np.testing.assert_allclose(found, 0.5, atol=1e-5)
 
 
+def test_what_curves_evenly_is_found_from_few_points() -> None:
+    """A sphere in 20 dimensions from 42 points, fewer than a fifth of the 231 coefficients."""
+    d, axes = 20, np.eye(20)
+    rng = np.random.default_rng(0)
+    x, goal = rng.normal(size=(2 * d + 2, d)), rng.normal(size=d)
+    values = np.sum((x - goal) ** 2, axis=1)
+    away = []
+    for learned in (True, False):
+        model, _ = fitted(x, values, axes, prior=prior_of(d, learned=learned))
+        found = model.lowest(jnp.zeros(d), jnp.eye(d), np.sqrt(d))
+        away.append(np.sum((found - goal) ** 2) / np.sum(goal**2))
+    assert away[0] < 0.03 < 0.3 < away[1]
+
+
 def test_a_quadratic_is_found_among_strays() -> None:
     """A fifth of the values is far off, both ways."""
     x, _, axes = data(60)
@@ -86,7 +122,7 @@ def test_a_quadratic_is_found_among_strays() -> None:
     assert np.isfinite(kept[off == 0]).mean() > 0.9
     inverse = jnp.asarray(np.linalg.inv(axes))
     found = [
-        fit(jnp.asarray(x), values[:, None], worth, inverse)[0].figure(0)
+        fit(jnp.asarray(x), values[:, None], worth, inverse, PRIORS[0])[0].figure(0)
         .lowest(jnp.zeros(D), jnp.eye(D), 10.0)
         for worth in (kept, values)
     ]  # fmt: skip
@@ -99,15 +135,17 @@ def test_values_of_which_most_are_the_same_have_no_strays() -> None:
     np.testing.assert_array_equal(without_strays(values), values)
 
 
-def test_what_is_left_out_is_what_the_other_points_say() -> None:
+@pytest.mark.parametrize("prior", PRIORS)
+def test_what_is_left_out_is_what_the_other_points_say(prior: Prior) -> None:
     x, values, axes = data(8)
     known = jnp.asarray(np.append(values, np.inf))  # a point that does not count changes nothing
     x = jnp.asarray(np.concatenate([x, np.full((1, D), 9.0)]))
-    model, left_out = fitted(x, known, axes)
+    model, left_out = fitted(x, known, axes, prior=prior)
     q = (np.asarray(x)[:8] - np.asarray(model.centre)) @ np.asarray(model.inverse).T
     y, order = values - values.min(), values.argsort().argsort()
-    kernel = 1000 + 10 * q @ q.T + (q @ q.T) ** 2
-    kernel += np.diag(np.diag(kernel) * 1e-9 / (20 - 19 * order / 7))
+    kernel = features(q, prior) @ features(q, prior).T
+    own = np.sum(features(q, prior)[:, :-1] ** 2, axis=1)  # its even part asks for no ridge
+    kernel += np.diag(own * 1e-9 / (20 - 19 * order / 7))
     for i in range(8):
         others = np.delete(np.arange(8), i)
         said = kernel[i, others] @ np.linalg.solve(kernel[np.ix_(others, others)], y[others])
@@ -127,10 +165,10 @@ def test_several_figures_are_modelled_each_as_if_it_were_alone(
     other = np.sin(x.sum(axis=1)) * 1e3 + 5
     figures = jnp.asarray(np.stack([values, other], axis=1))
     x, values, inverse = jnp.asarray(x), jnp.asarray(values), jnp.asarray(np.linalg.inv(axes))
-    models, left_out = fit(x, figures, values, inverse)
+    models, left_out = fit(x, figures, values, inverse, PRIORS[0])
     new = jnp.asarray(np.random.default_rng(1).normal(size=(6, D)))
     for i in range(2):
-        alone, said = fit(x, figures[:, i : i + 1], figures[:, 0], inverse)
+        alone, said = fit(x, figures[:, i : i + 1], figures[:, 0], inverse, PRIORS[0])
         one = alone.figure(0)
         expected = one.offset + one.unit * one.guess(new)
         np.testing.assert_allclose(models.expected(new)[:, i], expected, accuracy)

@@ -1,9 +1,10 @@
 """A quadratic model of figures at points that were evaluated, and where it is lowest.
 
 It is a ridge regression with a quadratic kernel, in coordinates in which the distribution of the
-search is round: with fewer points than a quadratic has coefficients it takes the one that curves
-least, with more the one that fits best, and lower points count more, as in Nikolaus Hansen, "A
-Global Surrogate Assisted CMA-ES", GECCO 2019.
+search is round: with fewer points than a quadratic has coefficients it takes one that is about as
+round as the points allow, or where that means nothing the one that curves least; with more the one
+that fits best. Lower points count more, as in Nikolaus Hansen, "A Global Surrogate Assisted
+CMA-ES", GECCO 2019.
 """
 
 from __future__ import annotations
@@ -16,13 +17,32 @@ import jax.numpy as jnp
 from parafree.blackbox._frame import Frame
 from parafree.blackbox._ranking import ranks
 
-_CONSTANT, _LINEAR, _SQUARE = 1000.0, 10.0, 1.0  # weights of the kernel's parts
-_RIDGE = 1e-9  # of a point's own kernel, or what the dtype resolves
+_RIDGE = 1e-9  # of a point's own kernel but for its even part, or what the dtype resolves
 _HEAVIEST = 20.0  # weight of the lowest point beside that of the highest
 _HALVINGS = 60
 _ROUNDS = 4  # in which coordinates are found to be at their bounds
 _STRAY = 5.0  # times as far from the median as half of the values are
 _FEW = 32  # points of which it costs next to nothing to say what the others say of them
+
+
+class Prior(NamedTuple):
+    """How much a model may have of each part before that costs as much as a curvature of its own.
+
+    They are the weights of the parts of the kernel, of which that of (a b)^2 is 1.
+    """
+
+    constant: float
+    slope: float  # of a b
+    even: float  # of |a|^2 |b|^2: the same curvature in all directions
+
+
+def prior_of(dimension: int, *, learned: bool) -> Prior:
+    """Return the prior of a model, by whether all of its axes were learned by the search.
+
+    Those in which its distribution is round are about those in which the function curves evenly.
+    Of options that is not true, nor of whole numbers, whose deviations are kept from falling.
+    """
+    return Prior(1000.0, 20.0 * dimension, 100.0) if learned else Prior(1000.0, 10.0, 0.0)
 
 
 class Quadratic(NamedTuple):
@@ -112,7 +132,12 @@ def flat(dimension: int, figures: int, dtype: Any) -> Quadratic:
 
 
 def fit(
-    x: jax.Array, figures: jax.Array, values: jax.Array, inverse: jax.Array, judged: Any = None
+    x: jax.Array,
+    figures: jax.Array,
+    values: jax.Array,
+    inverse: jax.Array,
+    prior: Prior,
+    judged: Any = None,
 ) -> tuple[Quadratic, jax.Array]:
     """Return the model of points, and what (n, c) it expects of each when fitted to the others.
 
@@ -121,6 +146,7 @@ def fit(
         figures: (n, c), what is modelled.
         values: (n,), the lower the more a point counts; +inf where it does not.
         inverse: (d, d), of the axes of the search, columns that are one deviation long.
+        prior: what models are likely.
         judged: of how many, the first ones, it has to say so; all by default. May be traced.
     """
     known = jnp.isfinite(values)
@@ -138,21 +164,29 @@ def fit(
 
     centre = x[i]
     q = jnp.where(known[:, None], (x - centre) @ inverse.T, 0)
-    dual, left_out = _regressed(q, y, known, weights, len(y) if judged is None else judged)
-    curvature = 2 * _SQUARE * jax.vmap(lambda each: (q.T * each) @ q, in_axes=1)(dual)
-    constant, slope = _CONSTANT * jnp.sum(dual, axis=0), _LINEAR * dual.T @ q
+    judged = len(y) if judged is None else judged
+    dual, left_out = _regressed(q, y, known, weights, prior, judged)
+    curvature = 2 * jax.vmap(lambda each: (q.T * each) @ q, in_axes=1)(dual)
+    if prior.even:
+        even = 2 * prior.even * dual.T @ jnp.sum(q**2, axis=1)
+        curvature += even[:, None, None] * jnp.eye(x.shape[1], dtype=q.dtype)
+    constant, slope = prior.constant * jnp.sum(dual, axis=0), prior.slope * dual.T @ q
     model = Quadratic(centre, inverse, constant, slope, curvature, offset, unit)
     return model, offset + unit * left_out
 
 
 def _regressed(
-    q: jax.Array, y: jax.Array, known: jax.Array, weights: jax.Array, judged: Any
+    q: jax.Array, y: jax.Array, known: jax.Array, weights: jax.Array, prior: Prior, judged: Any
 ) -> tuple[jax.Array, jax.Array]:
     """Return the weights of the points' kernels (n, c), and what is said of each by the others."""
     inner = q @ q.T
-    kernel = _CONSTANT + _LINEAR * inner + _SQUARE * inner**2
-    ridge = max(_RIDGE, 100 * float(jnp.finfo(y.dtype).eps))
-    own = jnp.diagonal(kernel) * ridge / weights
+    kernel = prior.constant + prior.slope * inner + inner**2
+    ridge = _RIDGE * jnp.diagonal(kernel)
+    if prior.even:
+        length = jnp.diagonal(inner)
+        kernel += prior.even * length[:, None] * length
+    resolved = 100 * float(jnp.finfo(y.dtype).eps) * jnp.diagonal(kernel)
+    own = jnp.maximum(ridge, resolved) / weights
     kernel = jnp.where(known[:, None] & known, kernel, 0)
     # The last comes first, so that those that are judged stand in the factor's last corner.
     whole = (kernel + jnp.diag(jnp.where(known, own, 1)))[::-1, ::-1]

@@ -17,10 +17,19 @@ import numpy as np
 
 from parafree.blackbox import _lagrangian
 from parafree.blackbox._features import features_of
+from parafree.blackbox._kinds import kinds_of
 from parafree.blackbox._lagrangian import Lagrangian
 from parafree.blackbox._limited import Nearest, begin_nearest, check_limits, cleaned, lowest_within
 from parafree.blackbox._multipliers import aim_within
-from parafree.blackbox._quadratic import Quadratic, agreement, aim, fit, flat, without_strays
+from parafree.blackbox._quadratic import (
+    Quadratic,
+    agreement,
+    aim,
+    fit,
+    flat,
+    prior_of,
+    without_strays,
+)
 from parafree.blackbox._restarts import RestartInfo, Restarting, RestartState
 from parafree.blackbox._sampled import choose
 from parafree.blackbox._threefry import turned
@@ -81,15 +90,18 @@ class Surrogate(eqx.Module):
         2021, hal-03196365, for models of what has limits.
 
     Differs:
-        The model is a ridge regression with a quadratic kernel instead of a linear, a diagonal or
-        a full one in turn; it is judged by the points that are left out, because with fewer points
-        than coefficients it fits all that it knows. Candidates beyond the bounds are mirrored
-        before the model sees them. Those that wait are drawn anew for every batch. Where the
-        models keep the limits and are lowest is found by the method of multipliers, which is our
-        own choice. Where it is told that some values are far off by noise, the model leaves out
-        those that are more than five times as far from the median as half of them are. Options,
-        of which the papers know nothing, have an axis each in the model, and the point where it is
-        lowest begins with options of which changing one at a time found none lower.
+        The model is a ridge regression with a quadratic kernel instead of a linear, a diagonal or a
+        full one in turn; it is judged by the points that are left out, because with fewer points
+        than coefficients it fits all that it knows. As long as many quadratics fit, one that is
+        about as round as the points allow in the distribution's own coordinates is preferred to
+        others; where some variables are no real numbers, the one that curves least. Candidates
+        beyond the bounds are mirrored before the model sees them. Those that wait are drawn anew
+        for every batch. Where the models keep the limits and are lowest is found by the method of
+        multipliers, which is our own choice. Where it is told that some values are far off by
+        noise, the model leaves out those that are more than five times as far from the median as
+        half of them are. Options, of which the papers know nothing, have an axis each in the model,
+        and the point where it is lowest begins with options of which changing one at a time found
+        none lower.
 
     Example:
         >>> from parafree import run
@@ -267,9 +279,11 @@ class Surrogate(eqx.Module):
         latest = jnp.maximum(_JUDGED, jnp.minimum(1.2 * known, 0.75 * population))
         worth = self._worth(state, state.figures)
         worth = jnp.where(state.strays, without_strays(worth), worth)
-        seen = features_of(runs.inner.core.frame)
+        where = runs.inner.core.frame
+        seen, kinds = features_of(where), kinds_of(where.form, where.dimension)
+        prior = prior_of(where.dimension, learned=not kinds.discrete)
         inverse = seen.inverse(self._sampled.inverse_axes(runs.inner))
-        model, left_out = fit(seen.of(state.x), state.figures, worth, inverse, latest)
+        model, left_out = fit(seen.of(state.x), state.figures, worth, inverse, prior, latest)
         counted = (jnp.arange(len(worth)).astype(dtype) < latest) & jnp.isfinite(worth)
         agreed = agreement(self._worth(state, left_out), worth, counted)
         usable = jnp.isfinite(model.constant).all() & jnp.isfinite(model.curvature).all()
