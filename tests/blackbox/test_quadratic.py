@@ -33,7 +33,7 @@ def double():
         yield
 
 
-PRIORS = [prior_of(D, learned=learned) for learned in (True, False)]
+PRIORS = [prior_of(D, float, learned=learned) for learned in (True, False)]
 
 
 def features(q: np.ndarray, prior: Prior) -> np.ndarray:
@@ -105,7 +105,7 @@ def test_what_curves_evenly_is_found_from_few_points() -> None:
     values = np.sum((x - goal) ** 2, axis=1)
     away = []
     for learned in (True, False):
-        model, _ = fitted(x, values, axes, prior=prior_of(d, learned=learned))
+        model, _ = fitted(x, values, axes, prior=prior_of(d, float, learned=learned))
         found = model.lowest(jnp.zeros(d), jnp.eye(d), np.sqrt(d))
         away.append(np.sum((found - goal) ** 2) / np.sum(goal**2))
     assert away[0] < 0.03 < 0.3 < away[1]

@@ -66,6 +66,15 @@ def test_a_larger_batch_is_handed_out_at_once() -> None:
 
 
 @pytest.mark.slow
+def test_single_precision_is_enough_for_a_quadratic_of_condition_10000() -> None:
+    d = 10
+    scales = 10.0 ** jnp.linspace(0, 4, d)
+    f = lambda x: jnp.sum(scales * (x - 0.3) ** 2)  # noqa: E731
+    found = [run(Surrogate(), f, jnp.full(d, -1.0), jax.random.key(s), steps=500) for s in range(3)]
+    assert np.median([one.value for one in found]) < 1e-6
+
+
+@pytest.mark.slow
 def test_whole_numbers_and_options_take_part() -> None:
     space = Space(x=Real(-3, 3), n=Int(-5, 5), kind=Choice(["a", "b", "c"]))
     bowl = lambda p: (p["x"] - 1) ** 2 + (p["n"] - 2) ** 2 + (p["kind"] != 1)  # noqa: E731

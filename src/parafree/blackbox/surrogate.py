@@ -281,7 +281,7 @@ class Surrogate(eqx.Module):
         worth = jnp.where(state.strays, without_strays(worth), worth)
         where = runs.inner.core.frame
         seen, kinds = features_of(where), kinds_of(where.form, where.dimension)
-        prior = prior_of(where.dimension, learned=not kinds.discrete)
+        prior = prior_of(where.dimension, dtype, learned=not kinds.discrete)
         inverse = seen.inverse(self._sampled.inverse_axes(runs.inner))
         model, left_out = fit(seen.of(state.x), state.figures, worth, inverse, prior, latest)
         counted = (jnp.arange(len(worth)).astype(dtype) < latest) & jnp.isfinite(worth)
