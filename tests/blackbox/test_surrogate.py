@@ -45,6 +45,13 @@ def test_a_linear_function_is_lowest_in_a_corner_and_that_is_found_at_once() -> 
     assert 2 * needed(Surrogate(), lambda x: x @ slope, region, lowest * 0.99999, 40, 0) < 10 * D
 
 
+def test_a_sphere_needs_four_evaluations_for_each_dimension() -> None:
+    """A model that says nothing of how a function curves comes no closer than 40 by then."""
+    d = 20
+    region = Region(jnp.full(d, -2.0), low=-5.0, high=5.0)
+    assert 2 * needed(Surrogate(), lambda x: jnp.sum((x - 1) ** 2), region, 0.1, 50, 0) <= 4 * d
+
+
 @pytest.mark.slow
 def test_values_that_no_model_explains_are_all_evaluated() -> None:
     """With pure noise a generation takes as many evaluations as CMA-ES's, or nearly."""
